@@ -1,0 +1,26 @@
+from .api_key import ApiKey
+from .audit_event import AuditEvent
+from .audited import AuditedManager, AuditedModel, AuditedQuerySet
+from .entity import Entity
+from .idempotency import IdempotencyRecord
+from .job import Job
+from .lease import Lease
+from .outbox import OutboxDelivery, OutboxMessage
+from .team import Team
+from .user import User
+
+__all__ = [
+    "ApiKey",
+    "AuditEvent",
+    "AuditedManager",
+    "AuditedModel",
+    "AuditedQuerySet",
+    "Entity",
+    "IdempotencyRecord",
+    "Job",
+    "Lease",
+    "OutboxDelivery",
+    "OutboxMessage",
+    "Team",
+    "User",
+]

@@ -1,0 +1,38 @@
+"""People who sign in."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models
+
+from .audited import AuditedManager, AuditedModel, AuditedQuerySet
+
+
+class AuditedUserManager(UserManager["User"], AuditedManager.from_queryset(AuditedQuerySet)):  # type: ignore[misc]
+    """Django's user manager, audited."""
+
+
+class User(AuditedModel, AbstractUser):
+    """A person who signs in. Other rows name users by primary key only."""
+
+    audit_secrets: ClassVar[frozenset[str]] = frozenset({"password"})
+    audit_ignored: ClassVar[frozenset[str]] = frozenset({"last_login"})
+
+    must_change_password = models.BooleanField(
+        default=False, help_text="Set for a one-time password: the next sign-in leads to the password form."
+    )
+
+    objects: ClassVar[AuditedUserManager] = AuditedUserManager()
+
+    class Meta(AbstractUser.Meta):
+        permissions = [
+            ("financial_read", "API: read money"),
+            ("financial_write", "API: write money"),
+            ("financial_admin", "API: administer money"),
+            ("ingest", "API: send costs, spans and results"),
+            ("common_read", "API: read administration"),
+            ("common_write", "API: write administration"),
+            ("common_admin", "API: administer"),
+        ]

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class FinancialConfig(AppConfig):
+    name = "financial"
+    verbose_name = "Money"

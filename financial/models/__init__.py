@@ -1,0 +1,13 @@
+from .cost_event import CostAttribution, CostEvent, CostEventKey, CostSeries
+from .cost_rollup import CostRollupDay, CostRollupQuarter
+from .price_version import PriceVersion
+
+__all__ = [
+    "CostAttribution",
+    "CostEvent",
+    "CostEventKey",
+    "CostRollupDay",
+    "CostRollupQuarter",
+    "CostSeries",
+    "PriceVersion",
+]

@@ -1,0 +1,19 @@
+#!/usr/bin/env python3
+"""Command-line entry point; every command acts under its own name in the audit trail."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agent_factory_site.settings")
+    from django.core.management import execute_from_command_line
+
+    from agent_factory_site.common.actors import Actor, acting
+
+    with acting(Actor.command(sys.argv[1] if len(sys.argv) > 1 else "help")):
+        execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
