@@ -1,0 +1,91 @@
+"""Fixtures of every test: a scratch folder, an actor, the database in use, Redis and a browser.
+
+Without ``DATABASE_URL`` tests run on SQLite, in a file, as the application does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+SCRATCH = Path(tempfile.mkdtemp(prefix="agent-factory-tests-"))
+
+# Settings are read after this module: tests never see the machine's own configuration or data.
+for _name in ("PRODUCTION", "DEBUG", "DEMO", "BASE_CURRENCY", "CELERY_BROKER_URL", "LOG_FORMAT"):
+    os.environ.pop(_name, None)
+os.environ["DJANGO_SETTINGS_MODULE"] = "agent_factory_site.settings"
+os.environ["VAR_DIR"] = str(SCRATCH / "var")
+os.environ["LOG_LEVEL"] = "WARNING"
+if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
+    os.environ["DATABASE_URL"] = f"sqlite:///{SCRATCH / 'var' / 'agent_factory.sqlite3'}"
+
+ON_POSTGRES = os.environ["DATABASE_URL"].startswith("postgres")
+SLOW = os.environ.get("SLOW", "") not in ("", "0")
+
+
+def pytest_configure() -> None:
+    # Loads the settings, now that the environment is right; pytest-django completes the set-up.
+    from django.conf import settings
+
+    if not str(settings.VAR_DIR).startswith(str(SCRATCH)):
+        raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: settings were read before tests/conftest.py")
+
+
+def pytest_report_header() -> str:
+    return f"database: {'PostgreSQL' if ON_POSTGRES else 'SQLite'}; slow tests: {'yes' if SLOW else 'no'}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if ON_POSTGRES and item.get_closest_marker("sqlite_only"):
+            item.add_marker(pytest.mark.skip(reason="is about SQLite; this run is on PostgreSQL"))
+        if not ON_POSTGRES and item.get_closest_marker("postgres_only"):
+            item.add_marker(pytest.mark.skip(reason="is about PostgreSQL; this run is on SQLite"))
+        if not SLOW and item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="a long proof: SLOW=1 runs it"))
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _acting() -> Iterator[None]:
+    """Tests act as ``system:tests``: a write without an actor is refused."""
+    from agent_factory_site.common.actors import Actor, acting
+
+    with acting(Actor.system("tests")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """SQLite tests use a file: an in-memory database has neither WAL nor locks between processes."""
+    from django.db import connections
+
+    if not ON_POSTGRES:
+        connections["default"].settings_dict["TEST"]["NAME"] = str(SCRATCH / "test.sqlite3")
+
+
+@pytest.fixture
+def live_database(transactional_db: None) -> str:
+    """The ``DATABASE_URL`` of the present test database, for child processes."""
+    from django.db import connection
+
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{settings['NAME']}"
+    login = quote(settings["USER"], safe="")
+    if settings["PASSWORD"]:
+        login += ":" + quote(settings["PASSWORD"], safe="")
+    host = settings["HOST"] or "localhost"
+    if host.startswith("/"):
+        return f"postgres://{login}@/{host}/{settings['NAME']}"
+    port = f":{settings['PORT']}" if settings["PORT"] else ""
+    return f"postgres://{login}@{host}{port}/{settings['NAME']}"
