@@ -82,3 +82,12 @@ def acting(actor: Actor, request_id: str | None = None) -> Iterator[Actor]:
         _actor.reset(actor_token)
         if request_token is not None:
             _request_id.reset(request_token)
+
+
+def become(actor: Actor) -> None:
+    """Act as ``actor`` until the enclosing :func:`acting` block ends.
+
+    For callers that learn who is acting only after the block has begun: a web request is
+    authenticated inside the view, and its middleware ends the block.
+    """
+    _actor.set(actor)
