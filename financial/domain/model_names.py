@@ -1,0 +1,150 @@
+"""Which model a caller means: the many spellings of providers and models, brought to one.
+
+Used for looking prices up only; the ledger keeps the names that were sent. A name that cannot be
+read with certainty is left as it is: better without a price than with another model's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class ModelName(NamedTuple):
+    """A provider and a model in the spelling of the price catalogue, in lower case."""
+
+    provider: str
+    model: str
+
+
+_SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "anthropic": ("claude",),
+    "aws": ("aws.bedrock", "bedrock", "amazon", "amazon.bedrock", "bedrock.converse", "sagemaker.bedrock"),
+    "azure": (
+        "azure.openai", "az.ai.openai", "az.ai.inference", "azure.ai", "azure.ai.openai", "azure.ai.inference",
+        "azure.ai.foundry", "microsoft.azure",
+    ),
+    "cloudflare": ("workers.ai", "cloudflare.workers.ai"),
+    "cohere": ("co.here",),
+    "deepseek": (),
+    "fireworks": ("fireworks.ai",),
+    "github-copilot": ("github.copilot", "copilot"),
+    "google": (
+        "gemini", "gcp", "gcp.gemini", "gcp.gen.ai", "gcp.vertex.ai", "google.genai", "google.gla", "google.vertex",
+        "google.vertex.ai", "google.vertexai", "google.ai.studio", "google.generative.ai", "vertex", "vertex.ai",
+        "vertexai", "gcp.vertex.agent",
+    ),
+    "groq": (),
+    "mistral": ("mistral.ai", "mistralai"),
+    "moonshotai": ("moonshot", "moonshot.ai"),
+    "novita": ("novita.ai",),
+    "openai": ("open.ai",),
+    "openrouter": ("open.router", "openrouter.ai"),
+    "perplexity": ("perplexity.ai",),
+    "together": ("together.ai", "togetherai"),
+    "voyageai": ("voyage", "voyage.ai"),
+    "x-ai": ("x.ai", "xai"),
+    "zai": ("z.ai",),
+    "zhipuai": ("zhipu", "zhipu.ai"),
+}  # fmt: skip
+_OTHER_PROVIDERS: Final = (
+    "arcee", "avian", "baseten", "cerebras", "cursor", "databricks", "elevenlabs", "meta", "minimax", "modal",
+    "ovhcloud",
+)  # fmt: skip
+
+# Instrumentation names the API used as part of the provider: "openai.chat", "anthropic.messages".
+_API_WORDS: Final = frozenset(
+    {"api", "beta", "chat", "completion", "completions", "embedding", "embeddings", "messages", "responses"}
+)
+
+_GATEWAYS: Final = frozenset({"", "litellm", "litellm.proxy", "langchain", "strands.agents", "unknown"})
+"""Names that say which software made the call, not who is paid for it."""
+
+_FAMILIES: Final = (
+    ("openai", re.compile(r"(ft:)?(gpt-|chatgpt-|o[134](-|$)|text-embedding-|davinci|babbage)")),
+    ("anthropic", re.compile(r"claude-")),
+    ("google", re.compile(r"gemini-")),
+    ("x-ai", re.compile(r"grok-")),
+    ("deepseek", re.compile(r"deepseek-(chat|reasoner|v\d)")),
+    ("cohere", re.compile(r"command-")),
+    ("mistral", re.compile(r"(mi|code|dev|magi|mini)stral-")),
+)
+"""Who sells a model under its bare name; asked only when the caller names no provider."""
+
+_SEPARATORS: Final = re.compile(r"[\s._/-]+")
+_AWS_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+$")
+_ARN: Final = re.compile(r"arn:aws[a-z-]*:bedrock:[^:]*:[^:]*:(inference-profile|foundation-model)/(.+)$")
+
+
+def _dotted(name: str) -> str:
+    return _SEPARATORS.sub(".", name.strip().lower()).strip(".")
+
+
+_PROVIDERS: Final[Mapping[str, str]] = {
+    _dotted(spelling): provider
+    for provider, spellings in (*_SYNONYMS.items(), *((name, ()) for name in _OTHER_PROVIDERS))
+    for spelling in (provider, *spellings)
+}
+
+
+def _known_provider(name: str) -> str | None:
+    dotted = _dotted(name)
+    while dotted:
+        if provider := _PROVIDERS.get(dotted):
+            return provider
+        head, _, last = dotted.rpartition(".")
+        if last not in _API_WORDS:
+            return None
+        dotted = head
+    return None
+
+
+def normalise_provider(provider: str) -> str:
+    """The catalogue's name of ``provider``; an unknown one in lower case, a gateway as an empty string."""
+    if known := _known_provider(provider):
+        return known
+    return "" if _dotted(provider) in _GATEWAYS else provider.strip().lower()
+
+
+def normalise(provider: str, model: str) -> ModelName:
+    """The provider and model in the catalogue's spelling.
+
+    - Case, outer white space and provider synonyms (among them OpenTelemetry's ``gen_ai.provider.name``
+      values and their deprecated forms) are evened out.
+    - A route in front of the model (``azure/gpt-4o``) is the provider when the caller names none, names
+      a gateway, or names OpenAI, whose client is pointed at every gateway; it is dropped when it repeats
+      the provider; elsewhere it belongs to the model's name (``openai/gpt-4o`` on OpenRouter).
+    - Resource names of Google and AWS, regions of Bedrock routes included, are reduced to the model.
+    - Region prefixes (``us.anthropic.…``), dates and ``ft:`` stay: they have prices of their own.
+    """
+    name = normalise_provider(provider)
+    rest = model.strip().lower()
+    while "/" in rest:
+        route, _, inner = rest.partition("/")
+        routed = _known_provider(route)
+        if routed is None or not inner or not (routed == name or name in ("", "openai")):
+            break
+        name, rest = routed, inner
+    if name == "google":
+        rest = rest.rpartition("models/")[2]
+    elif name == "aws":
+        if arn := _ARN.match(rest):
+            rest = arn.group(2)
+        while "/" in rest:
+            route, _, inner = rest.partition("/")
+            if route not in ("converse", "invoke") and not _AWS_REGION.match(route):
+                break
+            rest = inner
+    elif not name:
+        name = next((seller for seller, family in _FAMILIES if family.match(rest)), "")
+    return ModelName(name, rest)
+
+
+_TIERS: Final[Mapping[str, str]] = {"": "standard", "default": "standard", "on_demand": "standard"}
+
+
+def normalise_tier(service_tier: str) -> str:
+    """The service tier in lower case; an absent one and a provider's default are ``standard``."""
+    tier = service_tier.strip().lower()
+    return _TIERS.get(tier, tier)
