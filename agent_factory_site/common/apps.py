@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from django.apps import AppConfig
 
 
@@ -5,3 +7,8 @@ class CommonConfig(AppConfig):
     name = "agent_factory_site.common"
     label = "common"
     verbose_name = "Administration"
+
+    def ready(self) -> None:
+        from .audit.many_to_many import audit_many_to_many
+
+        audit_many_to_many()

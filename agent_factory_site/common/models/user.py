@@ -13,11 +13,15 @@ from .audited import AuditedManager, AuditedModel, AuditedQuerySet
 class AuditedUserManager(UserManager["User"], AuditedManager.from_queryset(AuditedQuerySet)):  # type: ignore[misc]
     """Django's user manager, audited."""
 
+    # Migrations see plain models, whose writes have no trail.
+    use_in_migrations = False
+
 
 class User(AuditedModel, AbstractUser):
     """A person who signs in. Other rows name users by primary key only."""
 
     audit_secrets: ClassVar[frozenset[str]] = frozenset({"password"})
+    audit_personal: ClassVar[frozenset[str]] = frozenset({"username", "first_name", "last_name", "email"})
     audit_ignored: ClassVar[frozenset[str]] = frozenset({"last_login"})
 
     must_change_password = models.BooleanField(

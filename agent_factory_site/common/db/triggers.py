@@ -1,0 +1,107 @@
+"""Triggers that keep a table append-only, for SQLite and PostgreSQL alike.
+
+A migration lists ``AppendOnly("table")`` after the table's creation. Django's SQLite schema editor
+rebuilds a table to alter it and loses its triggers: repeat the operation after such a change.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.operations.base import Operation
+
+PREFIX: Final = "append_only_"
+FUNCTION: Final = "common_refuse_change"
+
+# SQLSTATE 23001 and SQLite's RAISE(ABORT) both reach Python as IntegrityError.
+_FUNCTION_SQL: Final = f"""
+CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = '23001';
+END
+$$
+"""
+
+
+class TriggerSql(NamedTuple):
+    """The statements of one change, per vendor."""
+
+    sqlite: list[str]
+    postgresql: list[str]
+
+
+def append_only(table: str) -> TriggerSql:
+    """Statements that make ``table`` refuse UPDATE and DELETE (and TRUNCATE); safe to run twice."""
+    drop = remove_append_only(table)
+    sqlite = [
+        f'CREATE TRIGGER "{PREFIX}{verb.lower()}_{table}" BEFORE {verb} ON "{table}" '
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} refused'); END"
+        for verb in ("UPDATE", "DELETE")
+    ]
+    postgresql = [
+        _FUNCTION_SQL,
+        f'CREATE TRIGGER "{PREFIX}row_{table}" BEFORE UPDATE OR DELETE ON "{table}" '
+        f"FOR EACH ROW EXECUTE FUNCTION {FUNCTION}()",
+        f'CREATE TRIGGER "{PREFIX}truncate_{table}" BEFORE TRUNCATE ON "{table}" '
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {FUNCTION}()",
+    ]
+    return TriggerSql(drop.sqlite + sqlite, drop.postgresql + postgresql)
+
+
+def remove_append_only(table: str) -> TriggerSql:
+    """Statements that lift the restriction again."""
+    return TriggerSql(
+        [f'DROP TRIGGER IF EXISTS "{PREFIX}{verb}_{table}"' for verb in ("update", "delete")],
+        [f'DROP TRIGGER IF EXISTS "{PREFIX}{kind}_{table}" ON "{table}"' for kind in ("row", "truncate")],
+    )
+
+
+def append_only_tables(connection: BaseDatabaseWrapper) -> set[str]:
+    """The tables that are append-only in the database as it stands."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'")
+        else:
+            cursor.execute(
+                "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+                "WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'"
+            )
+        names: dict[str, set[str]] = {}
+        for table, name in cursor.fetchall():
+            names.setdefault(table, set()).add(name)
+    kinds = ("update", "delete") if connection.vendor == "sqlite" else ("row", "truncate")
+    return {table for table, found in names.items() if {f"{PREFIX}{kind}_{table}" for kind in kinds} <= found}
+
+
+class AppendOnly(Operation):
+    """A migration operation: ``table`` refuses UPDATE and DELETE from here on."""
+
+    reversible = True
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        return type(self).__name__, [self.table], {}
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """The models do not change."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        self._run(schema_editor, append_only(self.table))
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        self._run(schema_editor, remove_append_only(self.table))
+
+    @staticmethod
+    def _run(schema_editor: Any, sql: TriggerSql) -> None:
+        for statement in getattr(sql, schema_editor.connection.vendor):
+            schema_editor.execute(statement, params=None)
+
+    def describe(self) -> str:
+        return f"Make {self.table} append-only"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"append_only_{self.table}"
