@@ -1,0 +1,197 @@
+"""Make ``.venv`` and install the locked dependencies: ``python3 tools/environment.py run|test``.
+
+Runs on the machine's own interpreter, before anything is installed, and does nothing (in some
+20 ms) when the lock file has not changed since the last time. It adds and updates, and never
+uninstalls, so that ``make run`` after ``make test`` keeps the tools of the tests.
+
+The syntax is that of Python 3.6, so that an old interpreter gets a sentence and not a SyntaxError.
+"""
+
+import filecmp
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+import venv
+import zipfile
+
+OLDEST = (3, 11)
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+UV = VENV / "bin" / "uv"
+PIP_INSTALL = [
+    str(PYTHON),
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--require-hashes",
+]
+UV_INSTALL = [
+    str(UV),
+    "pip",
+    "install",
+    "--quiet",
+    "--python",
+    str(PYTHON),
+    "--require-hashes",
+    "--system-certs",
+]
+SIMPLE_JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
+LOCKS = {"run": ROOT / "requirements.txt", "test": ROOT / "requirements-dev.txt"}
+
+
+def main():
+    """Set up for ``run`` or ``test``; exits with one sentence when that is impossible."""
+    if sys.version_info < OLDEST:
+        sys.exit(
+            "Agent Factory needs Python {}.{} or newer, and this is {}.{}.{}: "
+            "name a newer one with `make PYTHON=python3.12 ...`.".format(*(OLDEST + sys.version_info[:3]))
+        )
+    purpose = sys.argv[1] if len(sys.argv) == 2 else ""
+    if purpose not in LOCKS:
+        sys.exit("usage: environment.py run|test")
+    lock = LOCKS[purpose]
+    installed = VENV / f"installed-{purpose}.txt"
+    usable = works(PYTHON) and (VENV / "lib" / "python{}.{}".format(*sys.version_info[:2])).is_dir()
+    if usable and installed.exists() and filecmp.cmp(str(lock), str(installed), shallow=False):
+        return
+    if not usable:
+        say("making .venv with Python {}.{}.{}".format(*sys.version_info[:3]))
+        make_venv()
+    try:
+        with_uv = works(UV) or install_uv(lock)
+        say("installing {} ({})".format(lock.name, "uv" if with_uv else "pip"))
+        if not (with_uv and uv_installs(lock)):
+            pip_installs(lock)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"The dependencies could not be installed; the reason is above (exit {error.returncode}).")
+    shutil.copyfile(str(lock), str(installed))
+
+
+def say(text):
+    """One line of progress."""
+    print("[setup] " + text, flush=True)
+
+
+def quiet(command):
+    """Run ``command`` and say only whether it succeeded."""
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def works(program):
+    """Whether ``program`` starts: a moved folder or an upgraded interpreter breaks a venv."""
+    try:
+        return quiet([str(program), "-V"])
+    except OSError:
+        return False
+
+
+def make_venv():
+    """An empty ``.venv``, with pip where this interpreter brings it (Debian's does with python3-venv)."""
+    try:
+        venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(str(VENV))
+        quiet([str(PYTHON), "-m", "ensurepip", "--default-pip"])
+    except OSError as error:
+        sys.exit(f"Cannot make {VENV}: {error.strerror or error}.")
+
+
+def has_pip():
+    """Whether the venv can run pip."""
+    return quiet([str(PYTHON), "-c", "import pip"])
+
+
+def uv_pin(lock):
+    """The lines of ``lock`` that pin uv and its hashes."""
+    lines = lock.read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("uv=="))
+    end = next(number for number in range(start, len(lines)) if not lines[number].endswith("\\"))
+    return "\n".join(lines[start : end + 1]) + "\n"
+
+
+def install_uv(lock):
+    """Put the locked uv into the venv; False when that is not possible and pip has to do."""
+    pin = uv_pin(lock)
+    if not has_pip():
+        say("fetching uv (this Python has no pip)")
+        return fetch_uv(pin)
+    wanted = VENV / "uv.txt"
+    wanted.write_text(pin)
+    say("installing uv")
+    return subprocess.run([*PIP_INSTALL, "--only-binary=:all:", "-r", str(wanted)]).returncode == 0
+
+
+def fetch_uv(pin):
+    """Take uv out of its wheel on the package index, once its hash is one of those in the lock."""
+    version = pin.split("==")[1].split()[0]
+    hashes = {word.split(":")[1] for word in pin.split() if word.startswith("--hash=sha256:")}
+    index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/uv/"
+    try:
+        wheel = next(file for file in json.loads(fetch(index))["files"] if fits(file["filename"], version))
+        body = fetch(urllib.parse.urljoin(index, wheel["url"]))
+    except (OSError, ValueError, KeyError, StopIteration) as error:
+        reason = getattr(error, "reason", "") or error or "no wheel for this machine"
+        sys.exit(
+            f"This Python has no pip, and uv could not be fetched ({reason}): "
+            "install pip (on Debian, the package python3-venv)."
+        )
+    if hashlib.sha256(body).hexdigest() not in hashes:
+        sys.exit(f"The fetched uv {version} is not the one that is locked: its hash differs.")
+    saved = VENV / "uv.whl"
+    saved.write_bytes(body)
+    with zipfile.ZipFile(str(saved)) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("/scripts/uv"))
+        UV.write_bytes(archive.read(name))
+    saved.unlink()
+    UV.chmod(UV.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return True
+
+
+def fits(filename, version):
+    """Whether a wheel of uv is of this version and for this machine."""
+    system = "macosx" if sys.platform == "darwin" else "manylinux"
+    return (
+        filename.startswith(f"uv-{version}-")
+        and system in filename
+        and filename.endswith(os.uname().machine + ".whl")
+    )
+
+
+def fetch(url):
+    """The body of an https address."""
+    if not url.startswith("https://"):
+        raise ValueError(f"{url} is not https")
+    request = urllib.request.Request(url, headers=SIMPLE_JSON)  # noqa: S310 (the scheme is checked above)
+    with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
+        return answer.read()
+
+
+def uv_installs(lock):
+    """Install ``lock`` with uv; False when pip may do better, as uv does not read pip's settings."""
+    environment = dict(os.environ)
+    if "PIP_INDEX_URL" in environment:
+        environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
+    status = subprocess.run([*UV_INSTALL, "-r", str(lock)], env=environment).returncode
+    if status == 0:
+        return True
+    if not has_pip():
+        raise subprocess.CalledProcessError(status, UV_INSTALL)
+    say("uv did not manage it: trying pip")
+    return False
+
+
+def pip_installs(lock):
+    """Install ``lock`` with pip."""
+    subprocess.run([*PIP_INSTALL, "-r", str(lock)], check=True)
+
+
+if __name__ == "__main__":
+    main()
