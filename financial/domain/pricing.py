@@ -59,7 +59,12 @@ FALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Whose rate a part without one of its own takes, the nearest first."""
 
-_INPUT_PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens")
+_INPUT_PARTS: Final = (
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+)
 _OUTPUT_PARTS: Final = ("reasoning_tokens", "audio_output_tokens")
 _KNOWN: Final = frozenset(USAGE_PARTS)
 _NANO: Final = 10 ** (RATE_SCALE - 9)

@@ -1,6 +1,6 @@
 from .cost_event import CostAttribution, CostEvent, CostEventKey, CostSeries
 from .cost_rollup import CostRollupDay, CostRollupQuarter
-from .price_version import PriceVersion
+from .price_version import PriceRevision, PriceVersion
 
 __all__ = [
     "CostAttribution",
@@ -9,5 +9,6 @@ __all__ = [
     "CostRollupDay",
     "CostRollupQuarter",
     "CostSeries",
+    "PriceRevision",
     "PriceVersion",
 ]

@@ -1,0 +1,64 @@
+"""Reads of price versions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+
+from agent_factory_site.common.errors import NotFound
+from financial.domain.model_names import ModelName, normalise_provider
+from financial.models import PriceRevision, PriceVersion
+
+
+def price_revision() -> UUID | None:
+    """A token that differs whenever any price version was written in between."""
+    return PriceRevision.objects.values_list("token", flat=True).first()
+
+
+def prices_in_use(name: ModelName) -> QuerySet[PriceVersion]:
+    """The price versions of a normalised name that are not retired, of all dates."""
+    rows: QuerySet[PriceVersion] = PriceVersion.objects.filter(
+        provider=name.provider, model=name.model, retired_at=None
+    )
+    return rows
+
+
+def list_prices(
+    *,
+    provider: str = "",
+    model: str = "",
+    at: datetime | None = None,
+    source: str = "",
+    service_tier: str = "",
+    retired: bool = False,
+) -> QuerySet[PriceVersion]:
+    """Price versions, the newest first; ``at`` keeps those whose interval holds that moment.
+
+    ``provider`` takes any spelling of it, ``model`` its name or the catalogue's. Retired versions are
+    left out unless ``retired``.
+    """
+    rows: QuerySet[PriceVersion] = PriceVersion.objects.order_by("-id")
+    if provider:
+        rows = rows.filter(provider=normalise_provider(provider) or provider.strip().lower())
+    if model:
+        wanted = model.strip().lower()
+        rows = rows.filter(Q(model=wanted) | Q(catalogue_model=wanted))
+    if at is not None:
+        rows = rows.filter(Q(valid_to=None) | Q(valid_to__gt=at), valid_from__lte=at)
+    if source:
+        rows = rows.filter(source=source)
+    if service_tier:
+        rows = rows.filter(service_tier=service_tier)
+    return rows if retired else rows.filter(retired_at=None)
+
+
+def get_price(price_id: UUID | str) -> PriceVersion:
+    """One price version, retired or not; :class:`NotFound` when there is none."""
+    try:
+        row: PriceVersion = PriceVersion.objects.get(pk=price_id)
+    except (PriceVersion.DoesNotExist, ValidationError, ValueError):
+        raise NotFound("not_found", "There is no such price.") from None
+    return row
