@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import ClassVar, Final
 
 from django.db import models
 
-from .audited import AuditedModel
+from .audited import AuditedManager, AuditedModel
 
 FLEET_TYPE: Final = "*"
 FLEET_KEY: Final = "*"
+
+
+class EntityManager(AuditedManager):
+    """Adds the registration of entities on sight."""
+
+    def bulk_register(self, entities: Sequence[Entity]) -> None:
+        """Insert those that do not exist yet; the caller audits the registration as one event."""
+        models.QuerySet(self.model, using=self.db).bulk_create(entities, ignore_conflicts=True)
 
 
 class Entity(AuditedModel):
@@ -19,10 +28,15 @@ class Entity(AuditedModel):
     no ledger. The entity ``*``/``*`` is the whole fleet.
     """
 
+    # A key may be a person's name or address.
+    audit_personal: ClassVar[frozenset[str]] = frozenset({"key", "name"})
+
     type = models.CharField(max_length=100)
     key = models.CharField(max_length=255)
     name = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = EntityManager()
 
     class Meta:
         verbose_name_plural = "entities"

@@ -1,0 +1,161 @@
+"""``/api/v1/financial/costs``: sending costs, listing them, breaking them down."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agent_factory_site.common.api.idempotency import IdempotentMixin
+from agent_factory_site.common.api.views import ApiView
+from agent_factory_site.common.errors import Conflict, FieldError, Invalid, NotFound
+from agent_factory_site.common.selectors.entities import FLEET, EntityName
+from financial.selectors.breakdown import cost_breakdown
+from financial.selectors.cost_events import CostFilters, cost_event_page, find_cost_event
+from financial.services.record_costs import CONFLICT, record_costs
+
+from . import renderings, schemas
+from .cost_bodies import read_costs
+from .ranges import CostQuery, cost_query, optional_range, unknown_parameters
+
+
+class CostsView(IdempotentMixin, ApiView):
+    """Record costs (POST) and list recorded ones (GET)."""
+
+    scopes: ClassVar = {"GET": "financial:read", "POST": ("financial:write", "ingest")}
+
+    @extend_schema(
+        operation_id="list_costs",
+        summary="List recorded costs, newest first",
+        parameters=schemas.LIST_PARAMETERS,
+        responses={200: schemas.CostPageSchema},
+    )
+    def get(self, request: Request) -> Response:
+        query = request.query_params
+        filters, errors = _filters(request)
+        errors += unknown_parameters(query, LIST_PARAMETERS)
+        if errors:
+            raise Invalid.fields(*errors)
+        return cost_event_page(request, filters)
+
+    @extend_schema(
+        operation_id="record_costs",
+        summary="Record one cost or a batch",
+        description=schemas.RECORD_DESCRIPTION,
+        request=schemas.COST_REQUEST,
+        responses={
+            200: OpenApiResponse(schemas.BatchOutcomeSchema, "A batch, or a repeat of one cost that is known."),
+            201: OpenApiResponse(schemas.CostEventSchema, "One cost, recorded."),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        body = read_costs(request._request)
+        outcome = record_costs(costs=body.costs)
+        if not body.single:
+            return Response(renderings.batch_outcome(outcome))
+        if outcome.rejected:
+            errors = outcome.rejected[0]
+            if errors == [CONFLICT]:
+                raise Conflict("event_conflict", CONFLICT.detail, errors)
+            raise Invalid.fields(*errors)
+        if outcome.duplicates:
+            return Response(renderings.stored_event(*find_cost_event(outcome.duplicates[0])))
+        event = outcome.accepted[0]
+        location = f"/api/v1/financial/costs/{event.id}"
+        return Response(renderings.recorded_event(event), status=201, headers={"Location": location})
+
+
+class CostEventView(ApiView):
+    """One ledger row."""
+
+    scopes: ClassVar = {"GET": "financial:read"}
+
+    @extend_schema(
+        operation_id="get_cost", summary="One recorded cost", responses={200: schemas.CostEventSchema}
+    )
+    def get(self, request: Request, event_id: UUID) -> Response:
+        return Response(renderings.stored_event(*find_cost_event(event_id)))
+
+
+class EntityCostsView(ApiView):
+    """What one entity cost."""
+
+    scopes: ClassVar = {"GET": "financial:read"}
+
+    @extend_schema(
+        operation_id="entity_costs",
+        summary="What an entity cost, in total and by group",
+        parameters=schemas.BREAKDOWN_PARAMETERS,
+        responses={200: schemas.EntityBreakdownSchema},
+    )
+    def get(self, request: Request, entity_type: str, entity_id: str) -> Response:
+        query = cost_query(request.query_params)
+        if entity_type == FLEET[0]:
+            raise NotFound("not_found", "The whole fleet is at /api/v1/financial/summary.")
+        answer = _breakdown((entity_type, entity_id), query)
+        return Response({"entity_type": entity_type, "entity_id": entity_id, **answer})
+
+
+class SummaryView(ApiView):
+    """What the whole fleet cost."""
+
+    scopes: ClassVar = {"GET": "financial:read"}
+
+    @extend_schema(
+        operation_id="fleet_costs",
+        summary="What the whole fleet cost, in total and by group",
+        parameters=schemas.BREAKDOWN_PARAMETERS,
+        responses={200: schemas.BreakdownSchema},
+    )
+    def get(self, request: Request) -> Response:
+        return Response(_breakdown(FLEET, cost_query(request.query_params)))
+
+
+def _breakdown(entity: EntityName, query: CostQuery) -> dict[str, Any]:
+    found = cost_breakdown(
+        entity=entity,
+        start=query.start,
+        end=query.end,
+        group_by=query.group_by,
+        zone=query.zone,
+        filters=query.filters,
+    )
+    return {
+        "start": renderings.instant(query.start),
+        "end": renderings.instant(query.end),
+        "currency": settings.BASE_CURRENCY,
+        **renderings.breakdown(found, groupings=len(query.group_by)),
+    }
+
+
+LIST_PARAMETERS = frozenset({*CostFilters.__dataclass_fields__, "tz", "cursor", "limit"})
+
+
+def _filters(request: Request) -> tuple[CostFilters, list[FieldError]]:
+    query = request.query_params
+    start, end, errors = optional_range(query)
+    if bool(query.get("entity_type")) != bool(query.get("entity_id")):
+        errors.append(FieldError("?entity_id", "incomplete", "Give entity_type and entity_id together."))
+    unpriced = {None: None, "true": True, "false": False}.get(query.get("unpriced"), ...)
+    if unpriced is ...:
+        errors.append(FieldError("?unpriced", "bad_value", "true or false."))
+        unpriced = None
+    return (
+        CostFilters(
+            start=start,
+            end=end,
+            unpriced=unpriced,
+            **{
+                name: query.get(name)
+                for name in (
+                    "entity_type", "entity_id", "source", "event_id", "run_id", "cost_type", "provider", "model",
+                )  # fmt: skip
+            },
+        ),
+        errors,
+    )
