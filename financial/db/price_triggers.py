@@ -18,12 +18,12 @@ FROZEN: Final = (
 GUARD: Final = "financial_price_frozen"
 NOTICE: Final = "financial_price_noticed"
 _VERBS: Final = ("INSERT", "UPDATE", "DELETE")
-_REFUSAL: Final = "a price version never changes: end or retire it and write another"
+_REFUSAL: Final = "a price version never changes: end or archive it and write another"
 
 
 def _changed(distinct: str) -> str:
     frozen = " OR ".join(f'OLD."{column}" {distinct} NEW."{column}"' for column in FROZEN)
-    return f"{frozen} OR (OLD.retired_at IS NOT NULL AND OLD.retired_at {distinct} NEW.retired_at)"
+    return f"{frozen} OR (OLD.archived_at IS NOT NULL AND OLD.archived_at {distinct} NEW.archived_at)"
 
 
 def install(vendor: str) -> list[str]:

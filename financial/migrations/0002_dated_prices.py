@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='priceversion',
-            name='retired_at',
+            name='archived_at',
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AlterField(
@@ -49,11 +49,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='priceversion',
-            constraint=models.UniqueConstraint(condition=models.Q(('daily_from__isnull', True), ('retired_at__isnull', True)), fields=('provider', 'model', 'service_tier', 'source', 'valid_from'), name='financial_price_once'),
+            constraint=models.UniqueConstraint(condition=models.Q(('archived_at__isnull', True), ('daily_from__isnull', True)), fields=('provider', 'model', 'service_tier', 'source', 'valid_from'), name='financial_price_once'),
         ),
         migrations.AddConstraint(
             model_name='priceversion',
-            constraint=models.UniqueConstraint(condition=models.Q(('daily_from__isnull', False), ('retired_at__isnull', True)), fields=('provider', 'model', 'service_tier', 'source', 'valid_from', 'daily_from'), name='financial_price_once_daily'),
+            constraint=models.UniqueConstraint(condition=models.Q(('archived_at__isnull', True), ('daily_from__isnull', False)), fields=('provider', 'model', 'service_tier', 'source', 'valid_from', 'daily_from'), name='financial_price_once_daily'),
         ),
         migrations.AddConstraint(
             model_name='priceversion',

@@ -17,9 +17,9 @@ class PriceVersion(AuditedModel):
     "5"}]}``: decimals as strings, in ``currency``; tiers may be absent and reprice the whole part once an
     event's input tokens pass them. ``provider`` and ``model`` are in the lower-case spelling of the lookup.
 
-    A version never changes once written: a trigger lets an update set the end, the note and the
-    retirement alone. A price ends by setting ``valid_to``; one that should not have been (a mistaken
-    override, a corrected catalogue) is retired, which takes it out of use whatever the date, while the
+    A version never changes once written: a trigger lets an update set its end, its note and its
+    archiving alone. A price ends by setting ``valid_to``; one that should not have been (a mistaken
+    override, a corrected catalogue) is archived, which takes it out of use whatever the date, while the
     ledger rows priced with it still name it.
     """
 
@@ -34,7 +34,7 @@ class PriceVersion(AuditedModel):
         PRIORITY = "priority"
         FAST = "fast"
 
-    CHANGEABLE: ClassVar = frozenset({"valid_to", "note", "retired_at"})
+    CHANGEABLE: ClassVar = frozenset({"valid_to", "note", "archived_at"})
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     provider = models.CharField(max_length=100)
@@ -57,7 +57,7 @@ class PriceVersion(AuditedModel):
     rates = models.JSONField()
     note = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    retired_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["provider", "model", "service_tier", "-valid_from", "daily_from"]
@@ -65,12 +65,12 @@ class PriceVersion(AuditedModel):
             # Two partial indexes: neither SQLite nor older PostgreSQL treats nulls as equal.
             models.UniqueConstraint(
                 fields=["provider", "model", "service_tier", "source", "valid_from"],
-                condition=models.Q(retired_at__isnull=True, daily_from__isnull=True),
+                condition=models.Q(archived_at__isnull=True, daily_from__isnull=True),
                 name="financial_price_once",
             ),
             models.UniqueConstraint(
                 fields=["provider", "model", "service_tier", "source", "valid_from", "daily_from"],
-                condition=models.Q(retired_at__isnull=True, daily_from__isnull=False),
+                condition=models.Q(archived_at__isnull=True, daily_from__isnull=False),
                 name="financial_price_once_daily",
             ),
             models.CheckConstraint(

@@ -19,9 +19,9 @@ def price_revision() -> UUID | None:
 
 
 def prices_in_use(name: ModelName) -> QuerySet[PriceVersion]:
-    """The price versions of a normalised name that are not retired, of all dates."""
+    """The price versions of a normalised name that are not archived, of all dates."""
     rows: QuerySet[PriceVersion] = PriceVersion.objects.filter(
-        provider=name.provider, model=name.model, retired_at=None
+        provider=name.provider, model=name.model, archived_at=None
     )
     return rows
 
@@ -33,12 +33,12 @@ def list_prices(
     at: datetime | None = None,
     source: str = "",
     service_tier: str = "",
-    retired: bool = False,
+    archived: bool = False,
 ) -> QuerySet[PriceVersion]:
     """Price versions, the newest first; ``at`` keeps those whose interval holds that moment.
 
-    ``provider`` takes any spelling of it, ``model`` its name or the catalogue's. Retired versions are
-    left out unless ``retired``.
+    ``provider`` takes any spelling of it, ``model`` its name or the catalogue's. Archived versions are
+    left out unless ``archived``.
     """
     rows: QuerySet[PriceVersion] = PriceVersion.objects.order_by("-id")
     if provider:
@@ -52,11 +52,11 @@ def list_prices(
         rows = rows.filter(source=source)
     if service_tier:
         rows = rows.filter(service_tier=service_tier)
-    return rows if retired else rows.filter(retired_at=None)
+    return rows if archived else rows.filter(archived_at=None)
 
 
 def get_price(price_id: UUID | str) -> PriceVersion:
-    """One price version, retired or not; :class:`NotFound` when there is none."""
+    """One price version, archived or not; :class:`NotFound` when there is none."""
     try:
         row: PriceVersion = PriceVersion.objects.get(pk=price_id)
     except (PriceVersion.DoesNotExist, ValidationError, ValueError):
