@@ -1,4 +1,8 @@
-"""The cost ledger: rows are appended and never changed; triggers refuse UPDATE and DELETE."""
+"""The cost ledger: rows are appended and never changed; triggers refuse UPDATE and DELETE.
+
+Foreign keys here have no constraint in the database: what they name is never deleted, and a check
+per row and key costs more than the row itself (docs/decisions/0003-ledger-without-foreign-key-checks.md).
+"""
 
 from __future__ import annotations
 
@@ -72,13 +76,13 @@ class CostEvent(UsageColumns):
     event_id = models.CharField(max_length=255)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, related_name="+")
-    series = models.ForeignKey(CostSeries, on_delete=models.PROTECT, db_index=False, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
+    series = models.ForeignKey(CostSeries, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
     amount = models.BigIntegerField()
     base_amount = models.BigIntegerField()
     unpriced = models.BooleanField(default=False)
     price_version = models.ForeignKey(
-        PriceVersion, null=True, on_delete=models.PROTECT, db_index=False, related_name="+"
+        PriceVersion, null=True, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+"
     )
     service_tier = models.CharField(max_length=16, blank=True)
     parts = models.JSONField(default=dict)
@@ -116,7 +120,7 @@ class CostAttribution(models.Model):
     """One entity that sees an event: its own and each of ``entities``."""
 
     pk = models.CompositePrimaryKey("entity_id", "occurred_at", "event")
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
     occurred_at = models.DateTimeField()
     event = models.UUIDField(db_index=True)
 
