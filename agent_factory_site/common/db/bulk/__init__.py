@@ -1,0 +1,105 @@
+"""Writing many rows in few statements, the same on both databases.
+
+Values are Python's own (``UUID``, ``datetime`` with a time zone, ``bool``, ``int``, ``str``, ``None``;
+JSON as its text) and read back through the ORM as if it had written them. The ORM's hooks do not
+run: no defaults, no validation, no audit events. Every function runs inside the caller's
+``transaction.atomic()`` and takes its rows in the order given: rows that concurrent writers share
+are locked in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from django.db import DataError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import TransactionManagementError
+
+from agent_factory_site.common.errors import Invalid
+
+Rows = Sequence[Sequence[Any]]
+
+
+class OutOfRange(Invalid):
+    """A value, or the sum it would make, does not fit the 64 bits of its column."""
+
+    def __init__(self) -> None:
+        super().__init__("out_of_range", "a value or a sum does not fit 64 bits")
+
+
+def insert_rows(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Rows) -> None:
+    """Insert ``rows`` (values in the order of ``columns``), or none of them."""
+    if rows:
+        with _writing(connection) as backend:
+            backend.insert_rows(connection, table, columns, rows)
+
+
+def insert_ignore_returning(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Rows,
+    key: str,
+) -> set[Any]:
+    """Insert the rows that break no uniqueness; the values of column ``key`` of those inserted.
+
+    Of rows that repeat each other the first is taken. ``types`` are PostgreSQL's names of the
+    columns' types (``bigint``, ``uuid``, ``timestamptz``, …).
+    """
+    if not rows:
+        return set()
+    with _writing(connection) as backend:
+        inserted: set[Any] = backend.insert_ignore_returning(connection, table, columns, types, rows, key)
+        return inserted
+
+
+def upsert_add(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    key_columns: Sequence[str],
+    add_columns: Sequence[str],
+    types: Sequence[str],
+    rows: Rows,
+) -> None:
+    """Insert ``rows`` (keys, then addends), or add their addends to the rows that have their keys.
+
+    ``types`` are PostgreSQL's names of the types of all columns, ``key_columns`` the primary key or a
+    unique constraint; no two rows share a key (``ValueError``). A sum past 64 bits raises
+    :class:`OutOfRange` on both databases and undoes the caller's innermost ``atomic`` block.
+    """
+    if not rows:
+        return
+    if len({tuple(row[: len(key_columns)]) for row in rows}) != len(rows):
+        raise ValueError(f"rows for {table} repeat a key: add them up first")
+    with _writing(connection) as backend:
+        backend.upsert_add(connection, table, key_columns, add_columns, types, rows)
+
+
+@contextmanager
+def _writing(connection: BaseDatabaseWrapper) -> Iterator[ModuleType]:
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("bulk writes run inside transaction.atomic()")
+    backend = _backend(connection)
+    try:
+        yield backend
+    except (OverflowError, DataError) as error:
+        if isinstance(error, DataError) and not backend.is_out_of_range(error):
+            raise
+        # PostgreSQL has given the transaction up; on SQLite a caller must not go on with half of it either.
+        connection.needs_rollback = True
+        raise OutOfRange from error
+
+
+def _backend(connection: BaseDatabaseWrapper) -> ModuleType:
+    # Imported on use: SQLite installations need no psycopg in memory.
+    if connection.vendor == "postgresql":
+        from . import postgres
+
+        return postgres
+    from . import sqlite
+
+    return sqlite

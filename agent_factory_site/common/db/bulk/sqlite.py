@@ -1,0 +1,116 @@
+"""Bulk writes on SQLite: ``executemany``, which binds and steps in C."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from operator import attrgetter
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import DataError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+_BOUND_AS_IS: Final = frozenset({int, str, bool, float, bytes, type(None)})
+
+
+def insert_rows(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(_insert(connection, table, columns), storable(columns, rows))
+
+
+def insert_ignore_returning(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Any,
+    key: str,
+) -> set[Any]:
+    quote = connection.ops.quote_name
+    position = list(columns).index(key)
+    stored = storable(columns, rows)
+    given = {line[position]: row[position] for line, row in zip(stored, rows)}
+    # executemany returns no rows; one statement takes as many rows as it may have parameters.
+    chunk = max(1, (connection.features.max_query_params or 999) // len(columns))
+    inserted = set()
+    with connection.cursor() as cursor:
+        for start in range(0, len(stored), chunk):
+            part = stored[start : start + chunk]
+            cursor.execute(
+                _insert(connection, table, columns, len(part))
+                + f" ON CONFLICT DO NOTHING RETURNING {quote(key)}",
+                [value for line in part for value in line],
+            )
+            inserted.update(given[value] for (value,) in cursor.fetchall())
+    return inserted
+
+
+def upsert_add(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    key_columns: Sequence[str],
+    add_columns: Sequence[str],
+    types: Sequence[str],
+    rows: Any,
+) -> None:
+    quote = connection.ops.quote_name
+    columns = (*key_columns, *add_columns)
+    sums = {quote(name): f"{quote(table)}.{quote(name)} + excluded.{quote(name)}" for name in add_columns}
+    # An integer sum past 64 bits quietly becomes a float here: such a row is left alone, and missed below.
+    fits = " AND ".join(f"typeof({value}) = 'integer'" for value in sums.values())
+    sql = (
+        _insert(connection, table, columns)
+        + f" ON CONFLICT ({', '.join(map(quote, key_columns))}) DO UPDATE"
+        + f" SET {', '.join(f'{name} = {value}' for name, value in sums.items())}"
+        + f" WHERE {fits}"
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(sql, storable(columns, rows))
+        if cursor.rowcount != len(rows):
+            raise OverflowError(f"a sum in {table} does not fit 64 bits")
+
+
+def is_out_of_range(error: DataError) -> bool:
+    """SQLite reports no such error by itself."""
+    return False
+
+
+def storable(columns: Sequence[str], rows: Any) -> list[tuple[Any, ...]]:
+    """``rows`` as Django stores them on SQLite: UUIDs as hex, times as UTC text without a zone."""
+    converted = [_column(name, values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)]
+    return list(zip(*converted))
+
+
+def _column(name: str, values: tuple[Any, ...]) -> Sequence[Any]:
+    # Column by column, because asking each value for its type costs more than writing it.
+    types = set(map(type, values))
+    if types <= _BOUND_AS_IS:
+        return values
+    some = types - {type(None)}
+    if some == {UUID}:
+        if types == some:
+            return list(map("%032x".__mod__, map(attrgetter("int"), values)))
+        return [None if value is None else value.hex for value in values]
+    if some == {datetime}:
+        first = values[0]
+        if all(value is first for value in values):
+            return [_datetime_text(name, first)] * len(values)
+        return [None if value is None else _datetime_text(name, value) for value in values]
+    if some == {date}:
+        return [None if value is None else value.isoformat() for value in values]
+    raise TypeError(f"column {name}: cannot store {', '.join(sorted(t.__name__ for t in some))}")
+
+
+def _datetime_text(name: str, value: datetime) -> str:
+    if value.tzinfo is UTC:
+        return value.isoformat(" ")[:-6]
+    if value.tzinfo is None:
+        raise TypeError(f"column {name}: a time needs a time zone")
+    return value.astimezone(UTC).isoformat(" ")[:-6]
+
+
+def _insert(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: int = 1) -> str:
+    quote = connection.ops.quote_name
+    row = f"({', '.join(['%s'] * len(columns))})"
+    return f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) VALUES {', '.join([row] * rows)}"
