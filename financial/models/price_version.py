@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db import models
 
 from agent_factory_site.common.ids import uuid7
@@ -33,8 +31,6 @@ class PriceVersion(AuditedModel):
         FLEX = "flex"
         PRIORITY = "priority"
         FAST = "fast"
-
-    CHANGEABLE: ClassVar = frozenset({"valid_to", "note", "archived_at"})
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     provider = models.CharField(max_length=100)
