@@ -8,8 +8,10 @@ of the client's processor time. Below some 100 values one INSERT … VALUES is t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, datetime
 from hashlib import blake2b
 from typing import Any, Final
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -21,6 +23,7 @@ from psycopg.postgres import types as registry
 from psycopg.pq import Format
 
 _FEW_VALUES: Final = 100
+_ALLOWED: Final = (int, str, bytes, float, date, UUID, type(None))
 _JSONB_VERSION: Final = b"\x01"
 
 # Asked for once per connection and table: types that COPY writes.
@@ -36,7 +39,8 @@ class _JsonText(Dumper):
     oid = registry["jsonb"].oid
 
     def dump(self, obj: str) -> bytes:
-        return _JSONB_VERSION + obj.encode()
+        # Unbound, so that what is not text is a TypeError.
+        return _JSONB_VERSION + str.encode(obj)
 
 
 def insert_rows(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Any) -> None:
@@ -118,7 +122,8 @@ def _copy(
     target = table if table.startswith("pg_temp.") else quote(table)
     with connection.cursor() as cursor, connection.wrap_database_errors:
         cursor.adapters.register_dumper(None, _JsonText)
-        with cursor.copy(f"COPY {target} ({', '.join(map(quote, columns))}) FROM STDIN (FORMAT BINARY)") as copy:
+        names = ", ".join(map(quote, columns))
+        with cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(types)
             write = copy.write_row
             for row in rows:
@@ -160,4 +165,9 @@ def _values(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str],
 
 
 def _flat(rows: Any) -> list[Any]:
-    return [value for row in rows for value in row]
+    """The values of ``rows`` one after another, refusing here what COPY refuses by itself."""
+    values = [value for row in rows for value in row]
+    for value in values:
+        if not isinstance(value, _ALLOWED) or (isinstance(value, datetime) and value.tzinfo is None):
+            raise TypeError(f"cannot store {value!r}: not a plain value, or a time without a time zone")
+    return values

@@ -33,7 +33,7 @@ def insert_ignore_returning(
     given = {line[position]: row[position] for line, row in zip(stored, rows)}
     # executemany returns no rows; one statement takes as many rows as it may have parameters.
     chunk = max(1, (connection.features.max_query_params or 999) // len(columns))
-    inserted = set()
+    inserted: set[Any] = set()
     with connection.cursor() as cursor:
         for start in range(0, len(stored), chunk):
             part = stored[start : start + chunk]
