@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agent_factory_site.common.api.idempotency import IdempotentMixin
+from agent_factory_site.common.api.idempotency import idempotent
+from agent_factory_site.common.api.pagination import CursorPages, page_limit
 from agent_factory_site.common.api.views import ApiView
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, NotFound
 from agent_factory_site.common.selectors.entities import FLEET, EntityName
@@ -24,7 +24,7 @@ from .cost_bodies import read_costs
 from .ranges import CostQuery, cost_query, optional_range, unknown_parameters
 
 
-class CostsView(IdempotentMixin, ApiView):
+class CostsView(ApiView):
     """Record costs (POST) and list recorded ones (GET)."""
 
     scopes: ClassVar = {"GET": "financial:read", "POST": ("financial:write", "ingest")}
@@ -41,7 +41,10 @@ class CostsView(IdempotentMixin, ApiView):
         errors += unknown_parameters(query, LIST_PARAMETERS)
         if errors:
             raise Invalid.fields(*errors)
-        return cost_event_page(request, filters)
+        page = cost_event_page(filters, limit=page_limit(request), cursor=query.get("cursor") or None)
+        pages = CursorPages()
+        rows = pages.show(page, request)
+        return pages.get_paginated_response([renderings.stored_event(row.event, row.entities) for row in rows])
 
     @extend_schema(
         operation_id="record_costs",
@@ -53,6 +56,7 @@ class CostsView(IdempotentMixin, ApiView):
             201: OpenApiResponse(schemas.CostEventSchema, "One cost, recorded."),
         },
     )
+    @idempotent()
     def post(self, request: Request) -> Response:
         body = read_costs(request._request)
         outcome = record_costs(costs=body.costs)
@@ -64,7 +68,8 @@ class CostsView(IdempotentMixin, ApiView):
                 raise Conflict("event_conflict", CONFLICT.detail, errors)
             raise Invalid.fields(*errors)
         if outcome.duplicates:
-            return Response(renderings.stored_event(*find_cost_event(outcome.duplicates[0])))
+            known = find_cost_event(outcome.duplicates[0])
+            return Response(renderings.stored_event(known.event, known.entities))
         event = outcome.accepted[0]
         location = f"/api/v1/financial/costs/{event.id}"
         return Response(renderings.recorded_event(event), status=201, headers={"Location": location})
@@ -79,7 +84,8 @@ class CostEventView(ApiView):
         operation_id="get_cost", summary="One recorded cost", responses={200: schemas.CostEventSchema}
     )
     def get(self, request: Request, event_id: UUID) -> Response:
-        return Response(renderings.stored_event(*find_cost_event(event_id)))
+        found = find_cost_event(event_id)
+        return Response(renderings.stored_event(found.event, found.entities))
 
 
 class EntityCostsView(ApiView):

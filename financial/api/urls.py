@@ -1,0 +1,14 @@
+"""``/api/v1/financial/``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from . import costs
+
+urlpatterns = [
+    path("costs", costs.CostsView.as_view(), name="costs"),
+    path("costs/<uuid:event_id>", costs.CostEventView.as_view(), name="cost"),
+    path("costs/<str:entity_type>/<path:entity_id>", costs.EntityCostsView.as_view(), name="entity-costs"),
+    path("summary", costs.SummaryView.as_view(), name="summary"),
+]
