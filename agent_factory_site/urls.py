@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
+
+from agent_factory_site.common import error_pages
+from agent_factory_site.common.api.documentation import DocsView, RootView, SchemaView
+
+handler400 = error_pages.bad_request
+handler403 = error_pages.permission_denied
+handler404 = error_pages.not_found
+handler500 = error_pages.server_error
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("api/v1/financial/", include("financial.api.urls")),
+    path("api/schema", SchemaView.as_view(), name="api-schema"),
+    path("api/docs", DocsView.as_view(), name="api-docs"),
+    path("api/v1", RootView.as_view(), name="api-root"),
+    path("api/v1/common/", include("agent_factory_site.common.api.urls")),
+    # Last: whatever else is asked for below /api, the answer is a problem document.
+    re_path(r"^api(?:/|$)", error_pages.unknown_api_path),
 ]

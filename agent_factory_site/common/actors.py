@@ -66,6 +66,11 @@ def current_actor() -> Actor:
     return actor
 
 
+def current_actor_or_none() -> Actor | None:
+    """The acting actor, or None when nobody is acting."""
+    return _actor.get()
+
+
 def current_request_id() -> str:
     """The id of the request, task or command run in progress, or an empty string."""
     return _request_id.get()

@@ -86,3 +86,21 @@ class UnsupportedMedia(DomainError):
     """The content type or encoding is not one that is understood (415)."""
 
     status = 415
+
+
+class PreconditionFailed(DomainError):
+    """The thing was changed since the caller read it (412)."""
+
+    status = 412
+
+
+class PreconditionRequired(DomainError):
+    """The caller has to say which version it means to change (428)."""
+
+    status = 428
+
+
+class KeyReused(DomainError):
+    """The idempotency key came with another request before (422)."""
+
+    status = 422

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from hashlib import sha256
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from rest_framework import exceptions
-from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.authentication import BaseAuthentication, CSRFCheck, SessionAuthentication
 from rest_framework.request import Request
 
 from agent_factory_site.common.actors import Actor
 from agent_factory_site.common.models import ApiKey, User
+from agent_factory_site.common.selectors.api_keys import api_key_by_secret
+from agent_factory_site.common.services.api_keys import KEY_PREFIX, note_use
 
-KEY_PREFIX: Final = "af_"
 CHALLENGE: Final = 'Bearer realm="agent-factory"'
-LAST_USED_PRECISION: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +39,6 @@ class KeyPrincipal:
         return str(self.key)
 
 
-def digest_of(key: str) -> str:
-    """The stored form of an API key. A plain hash is enough for 256 random bits."""
-    return sha256(key.encode()).hexdigest()
-
-
 def presented_key(request: HttpRequest) -> str | None:
     """The API key in ``Authorization: Bearer`` or ``X-API-Key``, or None where neither was sent."""
     scheme, _, credentials = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
@@ -65,9 +57,8 @@ def find_key(key: str) -> ApiKey:
     Costs one indexed query and is asked on every request: nothing is cached, so that a revocation
     holds from the next request on.
     """
-    found = None
-    if key.startswith(KEY_PREFIX) and key.isascii():
-        found = ApiKey.objects.select_related("owner").filter(digest=digest_of(key)).first()
+    known_form = key.startswith(KEY_PREFIX) and key.isascii()
+    found = api_key_by_secret(key) if known_form else None
     if found is None:
         raise exceptions.AuthenticationFailed("The API key is not known.", "invalid_api_key")
     if found.revoked_at is not None:
@@ -77,11 +68,13 @@ def find_key(key: str) -> ApiKey:
         raise exceptions.AuthenticationFailed("The API key has expired.", "api_key_expired")
     if found.owner is not None and not found.owner.is_active:
         raise exceptions.AuthenticationFailed("The owner of the API key is not active.", "invalid_api_key")
-    if found.last_used_at is None or found.last_used_at <= now - LAST_USED_PRECISION:
-        # The audited manager would read the row first; this column is not part of the trail.
-        stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_PRECISION)
-        QuerySet(ApiKey).filter(stale, pk=found.pk).update(last_used_at=now)
+    note_use(key=found, now=now)
     return found
+
+
+def _unnamed(request: HttpRequest) -> HttpResponse:
+    # The CSRF check wants a view: one without an exemption.
+    return HttpResponse()
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -106,18 +99,15 @@ class AdminSessionAuthentication(SessionAuthentication):
         if not isinstance(user, User) or not user.is_active or not user.is_staff:
             return None
         self.enforce_csrf(request)
-        if user.must_change_password:
-            raise exceptions.PermissionDenied(
-                "The one-time password has to be changed before the API can be used.",
-                "password_change_required",
-            )
         return user, None
 
-    def enforce_csrf(self, request: Any) -> None:
-        try:
-            super().enforce_csrf(request)
-        except exceptions.PermissionDenied as error:
-            raise exceptions.PermissionDenied(str(error.detail), "csrf_failed") from None
+    def enforce_csrf(self, request: Request) -> None:
+        # Django's own request: the framework's would parse the body in search of a form.
+        check = CSRFCheck(_unnamed)
+        check.process_request(request._request)
+        reason = check.process_view(request._request, _unnamed, (), {})
+        if reason:
+            raise exceptions.PermissionDenied(f"CSRF check failed: {reason}", "csrf_failed")
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from typing import Final
+from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest
-from django.http.request import UnreadablePostError
 
 from agent_factory_site.common.errors import Invalid, TooLarge, UnsupportedMedia
 
@@ -37,10 +37,20 @@ def read_body(request: HttpRequest, max_bytes: int) -> bytes:
     return cached
 
 
-def has_body(request: HttpRequest) -> bool:
-    """Whether the client announced a body: by its length, or by sending it in chunks."""
-    length = request.META.get("CONTENT_LENGTH") or ""
-    return (length not in {"", "0"}) or "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+def announced_length(request: HttpRequest) -> int | None:
+    """``Content-Length``, or None where the client did not say: there is no body or it comes in chunks."""
+    announced = request.META.get("CONTENT_LENGTH") or ""
+    if not announced:
+        return None
+    if not (announced.isascii() and announced.isdecimal()):
+        raise Invalid("bad_content_length", "Content-Length is not a number.")
+    return int(announced)
+
+
+def body_limit(view: Any) -> int:
+    """How many bytes ``view`` takes: its ``max_body_bytes``, or ``API_MAX_BODY_BYTES``."""
+    limit: int | None = getattr(view, "max_body_bytes", None)
+    return settings.API_MAX_BODY_BYTES if limit is None else limit
 
 
 def _too_large(max_bytes: int) -> TooLarge:
@@ -48,16 +58,16 @@ def _too_large(max_bytes: int) -> TooLarge:
 
 
 def _received(request: HttpRequest, max_bytes: int) -> bytes:
-    announced = request.META.get("CONTENT_LENGTH") or ""
-    if announced and not announced.isdecimal():
-        raise Invalid("bad_content_length", "Content-Length is not a number.")
-    if announced and int(announced) > max_bytes:
+    length = announced_length(request)
+    if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
-    if not has_body(request):
-        return b""
-    # Django's own stream ends at once where there is no Content-Length; the server's knows the end.
-    stream = request if announced else request.META["wsgi.input"]
-    chunks = []
+    stream: Any = request
+    if length is None:
+        if not request.META.get("wsgi.input_terminated"):
+            return b""
+        # Django's own stream is empty where there is no length; the server's ends where the body does.
+        stream = request.META["wsgi.input"]
+    chunks: list[bytes] = []
     size = 0
     try:
         while chunk := stream.read(min(_CHUNK, max_bytes + 1 - size)):
@@ -65,15 +75,19 @@ def _received(request: HttpRequest, max_bytes: int) -> bytes:
             size += len(chunk)
             if size > max_bytes:
                 raise _too_large(max_bytes)
-    except (UnreadablePostError, OSError):
-        raise Invalid("incomplete_body", "The body ended before it was complete.") from None
-    if announced and size < int(announced):
-        raise Invalid("incomplete_body", "The body ended before it was complete.")
+    except OSError:
+        raise _incomplete() from None
+    if length is not None and size < length:
+        raise _incomplete()
     return b"".join(chunks)
 
 
+def _incomplete() -> Invalid:
+    return Invalid("incomplete_body", "The body ended before it was complete.")
+
+
 def _decompressed(data: bytes, max_bytes: int) -> bytes:
-    chunks = []
+    chunks: list[bytes] = []
     size = 0
     rest = data
     try:

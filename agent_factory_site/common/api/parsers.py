@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import IO, Any, Final
 
-from django.conf import settings
 from rest_framework.parsers import BaseParser
 
 from agent_factory_site.common.errors import FieldError, Invalid, UnsupportedMedia
 
-from .bodies import read_body
+from .bodies import body_limit, read_body
 from .problems import escape
 
 MAX_DEPTH: Final = 32
@@ -87,15 +86,16 @@ def _check_text(text: str, pointer: str) -> None:
 
 
 class StrictJSONParser(BaseParser):
-    """``application/json``, in UTF-8 whatever it says, within ``API_MAX_BODY_BYTES``."""
+    """``application/json`` in UTF-8, within the limit of the view."""
 
     media_type = "application/json"
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        request = parser_context["request"]._request  # type: ignore[index]
+        context = parser_context or {}
+        request = context["request"]._request
         charset = request.content_params.get("charset", "utf-8").strip('"').lower()
         if charset not in {"utf-8", "utf8"}:
             raise UnsupportedMedia("unsupported_charset", "JSON is sent as UTF-8.")
-        return parse_json(read_body(request, settings.API_MAX_BODY_BYTES))
+        return parse_json(read_body(request, body_limit(context.get("view"))))

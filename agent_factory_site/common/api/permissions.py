@@ -16,13 +16,14 @@ from agent_factory_site.common.selectors.scopes import scopes_of_user
 from .authentication import KeyPrincipal
 
 ANY_PRINCIPAL: Final = "authenticated"
+_CACHE: Final = "_granted_scopes"
 
 Scopes = Mapping[str, str | tuple[str, ...]]
 
 
 def granted_scopes(request: Request) -> frozenset[str]:
     """The scopes of whoever makes this request; asked of the database at most once a request."""
-    granted: frozenset[str] | None = getattr(request, "_granted_scopes", None)
+    granted: frozenset[str] | None = getattr(request, _CACHE, None)
     if granted is None:
         if isinstance(request.user, KeyPrincipal):
             granted = frozenset(request.user.key.scopes)
@@ -30,7 +31,7 @@ def granted_scopes(request: Request) -> frozenset[str]:
             granted = scopes_of_user(request.user)
         else:
             granted = frozenset()
-        request._granted_scopes = granted
+        setattr(request, _CACHE, granted)
     return granted
 
 

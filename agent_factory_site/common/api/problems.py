@@ -17,13 +17,18 @@ from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
 
 from agent_factory_site.common.actors import current_request_id
-from agent_factory_site.common.errors import DomainError, FieldError
+from agent_factory_site.common.errors import DomainError, FieldError, UnsupportedMedia
 
 CONTENT_TYPE: Final = "application/problem+json"
 # The names of RFC 9110; the standard library's differ between Python versions.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 logger = logging.getLogger(__name__)
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Whether a program is asking: errors below ``/api`` are problem documents."""
+    return request.path == "/api" or request.path.startswith("/api/")
 
 
 def problem(
@@ -92,10 +97,14 @@ def field_errors(detail: Any, pointer: str = "") -> Iterator[FieldError]:
 def from_exception(exc: BaseException, request: HttpRequest) -> HttpResponse | None:
     """The problem that ``exc`` stands for, or None when it is a defect of ours."""
     if isinstance(exc, DomainError):
-        headers = dict(getattr(exc, "headers", None) or {})
+        headers = {}
         if exc.code == "missing_scope":
             scopes = " ".join(exc.extensions["scopes"])
             headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{scopes}"'
+        if "retry_after" in exc.extensions:
+            headers["Retry-After"] = str(exc.extensions["retry_after"])
+        if isinstance(exc, UnsupportedMedia):
+            headers["Accept-Encoding"] = "gzip"
         return problem(
             request,
             exc.status,
@@ -123,6 +132,8 @@ def from_exception(exc: BaseException, request: HttpRequest) -> HttpResponse | N
         return problem(request, 400, "invalid", "; ".join(error.detail for error in listed), errors=listed)
     if isinstance(exc, UnreadablePostError):
         return problem(request, 400, "incomplete_body", "The body ended before it was complete.")
+    if isinstance(exc, core.DisallowedHost):
+        return problem(request, 400, "host_not_allowed", "This host name is not among the ALLOWED_HOSTS.")
     if isinstance(exc, (core.SuspiciousOperation, core.BadRequest)):
         return problem(request, 400, "bad_request", "The request is malformed.")
     if isinstance(exc, OperationalError):

@@ -1,0 +1,15 @@
+"""Below ``/api/v1/common/``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from .api_keys import ApiKeysView, ApiKeyView, RevokeApiKeyView
+from .audit_events import AuditEventsView
+
+urlpatterns = [
+    path("api-keys", ApiKeysView.as_view(), name="api-keys"),
+    path("api-keys/<uuid:key_id>", ApiKeyView.as_view(), name="api-key"),
+    path("api-keys/<uuid:key_id>/revoke", RevokeApiKeyView.as_view(), name="api-key-revoke"),
+    path("audit-events", AuditEventsView.as_view(), name="audit-events"),
+]
