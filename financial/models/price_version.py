@@ -102,6 +102,8 @@ class PriceRevision(models.Model):
     counted, so that a rolled-back change leaves no token that a later change could bear again.
     """
 
+    audit_exempt = "renewed by triggers with every write of a price version, which is recorded itself"
+
     id = models.SmallIntegerField(primary_key=True, default=1)
     token = models.UUIDField()
 

@@ -122,7 +122,7 @@ def _usages(model: Any) -> list[dict[str, int]]:
 
 
 def _library_usage(usage: dict[str, int]) -> Usage:
-    """The same usage in the library's terms: its cache writes include those of 1 h, its audio is a subset too."""
+    """The same usage in the library's terms: its cache writes include those of 1 h."""
     translated = {
         "input_tokens": usage.get("input_tokens", 0),
         "output_tokens": usage.get("output_tokens", 0),
