@@ -51,7 +51,7 @@ class TruthField(serializers.BooleanField):
 class InstantField(serializers.DateTimeField):
     """An RFC 3339 time with its offset, in and out; UTC inside."""
 
-    default_error_messages = {  # noqa: RUF012
+    default_error_messages = {
         "invalid": "A time is RFC 3339 with an offset, such as 2026-11-02T10:11:12Z.",
     }
 

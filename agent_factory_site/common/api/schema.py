@@ -121,7 +121,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
     """The two headers an API key can come in."""
 
     target_class = "agent_factory_site.common.api.authentication.ApiKeyAuthentication"
-    name = ["ApiKeyBearer", "ApiKeyHeader"]  # noqa: RUF012
+    name = ["ApiKeyBearer", "ApiKeyHeader"]
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
         return [{name: []} for name in self.name]
