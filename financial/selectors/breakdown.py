@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from django.db import DatabaseError, connection
 
 from agent_factory_site.common.errors import Invalid
+from agent_factory_site.common.money import MAX_NANO
 from agent_factory_site.common.selectors.entities import FLEET, EntityName, find_entities
 from financial.domain.ranges import Segment, TimeUnit, period_label, plan, unit_seconds
 from financial.models.cost_event import USAGE_FIELDS
@@ -120,7 +121,7 @@ class _Reader:
                 found = cursor.fetchall()
         except DatabaseError as error:
             if "integer overflow" in str(error):
-                raise Invalid("sum_too_large", "This sum does not fit 64 bits; ask for a shorter range.") from error
+                raise _too_large() from error
             raise
         return [
             (self._label(number, segment.offset), series, measures)
@@ -209,5 +210,12 @@ def _order(group: CostGroup, time_at: int | None) -> tuple[Any, ...]:
     return period, -group.sums.amount, tuple(label or "" for label in group.key)
 
 
+def _too_large() -> Invalid:
+    return Invalid("sum_too_large", "This sum does not fit 64 bits; ask for a shorter range.")
+
+
 def _sums(values: Sequence[int]) -> CostSums:
+    # PostgreSQL sums wider than SQLite: the answer has the same bounds on both.
+    if max(values) > MAX_NANO:
+        raise _too_large()
     return CostSums(values[0], values[1], values[2], tuple(values[3:]))
