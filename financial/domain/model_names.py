@@ -20,34 +20,36 @@ class ModelName(NamedTuple):
 
 _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "anthropic": ("claude",),
-    "aws": ("aws.bedrock", "bedrock", "amazon", "amazon.bedrock", "bedrock.converse", "sagemaker.bedrock"),
+    "aws": ("aws.bedrock", "bedrock", "bedrock.converse", "amazon", "amazon.bedrock"),
     "azure": (
-        "azure.openai", "az.ai.openai", "az.ai.inference", "azure.ai", "azure.ai.openai", "azure.ai.inference",
-        "azure.ai.foundry", "microsoft.azure",
+        "azure.openai", "azure.ai", "azure.ai.openai", "azure.ai.inference", "azure.ai.foundry",
+        "az.ai.openai", "az.ai.inference",
     ),
     "cloudflare": ("workers.ai", "cloudflare.workers.ai"),
-    "cohere": ("co.here",),
+    "cohere": (),
     "deepseek": (),
     "fireworks": ("fireworks.ai",),
-    "github-copilot": ("github.copilot", "copilot"),
+    "github-copilot": ("copilot",),
     "google": (
-        "gemini", "gcp", "gcp.gemini", "gcp.gen.ai", "gcp.vertex.ai", "google.genai", "google.gla", "google.vertex",
-        "google.vertex.ai", "google.vertexai", "google.ai.studio", "google.generative.ai", "vertex", "vertex.ai",
-        "vertexai", "gcp.vertex.agent",
+        "gemini", "gcp", "gcp.gemini", "gcp.gen.ai", "gcp.vertex.ai", "google.ai.studio", "google.genai",
+        "google.generative.ai", "google.gla", "google.vertex", "google.vertex.ai", "google.vertexai",
+        "vertex", "vertex.ai", "vertexai",
     ),
     "groq": (),
     "mistral": ("mistral.ai", "mistralai"),
     "moonshotai": ("moonshot", "moonshot.ai"),
     "novita": ("novita.ai",),
     "openai": ("open.ai",),
-    "openrouter": ("open.router", "openrouter.ai"),
+    "openrouter": ("openrouter.ai",),
     "perplexity": ("perplexity.ai",),
     "together": ("together.ai", "togetherai"),
     "voyageai": ("voyage", "voyage.ai"),
-    "x-ai": ("x.ai", "xai"),
+    "x-ai": ("xai",),
     "zai": ("z.ai",),
     "zhipuai": ("zhipu", "zhipu.ai"),
 }  # fmt: skip
+"""Spellings of a provider beside its own, with any of space, ``.``, ``_``, ``/`` and ``-`` as a dot."""
+
 _OTHER_PROVIDERS: Final = (
     "arcee", "avian", "baseten", "cerebras", "cursor", "databricks", "elevenlabs", "meta", "minimax", "modal",
     "ovhcloud",
@@ -118,27 +120,28 @@ def normalise(provider: str, model: str) -> ModelName:
     - Resource names of Google and AWS, regions of Bedrock routes included, are reduced to the model.
     - Region prefixes (``us.anthropic.…``), dates and ``ft:`` stay: they have prices of their own.
     """
-    name = normalise_provider(provider)
-    rest = model.strip().lower()
-    while "/" in rest:
-        route, _, inner = rest.partition("/")
+    name = ModelName(normalise_provider(provider), model.strip().lower())
+    # Each step shortens the model or finds the provider, so that this ends.
+    while (next_name := _step(*name)) != name:
+        name = next_name
+    return name
+
+
+def _step(provider: str, model: str) -> ModelName:
+    route, _, inner = model.partition("/")
+    if inner:
         routed = _known_provider(route)
-        if routed is None or not inner or not (routed == name or name in ("", "openai")):
-            break
-        name, rest = routed, inner
-    if name == "google":
-        rest = rest.rpartition("models/")[2]
-    elif name == "aws":
-        if arn := _ARN.match(rest):
-            rest = arn.group(2)
-        while "/" in rest:
-            route, _, inner = rest.partition("/")
-            if route not in ("converse", "invoke") and not _AWS_REGION.match(route):
-                break
-            rest = inner
-    elif not name:
-        name = next((seller for seller, family in _FAMILIES if family.match(rest)), "")
-    return ModelName(name, rest)
+        if routed is not None and (routed == provider or provider in ("", "openai")):
+            return ModelName(routed, inner)
+        if provider == "aws" and (route in ("converse", "invoke") or _AWS_REGION.match(route)):
+            return ModelName(provider, inner)
+    if provider == "google":
+        return ModelName(provider, model.rpartition("models/")[2] or model)
+    if provider == "aws" and (arn := _ARN.match(model)):
+        return ModelName(provider, arn.group(2))
+    if not provider:
+        return ModelName(next((seller for seller, family in _FAMILIES if family.match(model)), ""), model)
+    return ModelName(provider, model)
 
 
 _TIERS: Final[Mapping[str, str]] = {"": "standard", "default": "standard", "on_demand": "standard"}

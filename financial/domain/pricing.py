@@ -230,8 +230,8 @@ def price_usage(usage: Mapping[str, int], card: RateCard) -> Priced | Unpriced:
     total = 0
     exact: list[tuple[str, int]] = []
     quantities = (
-        plain_input, cache_read, cache_write, cache_write_1h, plain_output, reasoning, audio_input, audio_output,
-        images, requests,
+        plain_input, cache_read, cache_write, cache_write_1h, plain_output, reasoning, audio_input,
+        audio_output, images, requests,
     )  # fmt: skip
     for name, quantity, rate in zip(USAGE_PARTS, quantities, rates, strict=True):
         if quantity:

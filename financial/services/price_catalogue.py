@@ -82,7 +82,10 @@ def find_in_catalogue(name: ModelName) -> CatalogueModel | None:
     provider = next((candidate for candidate in providers if candidate.id == name.provider), None)
     if provider is None:
         return None
-    model = provider.find_model(name.model, all_providers=providers)
+    # A few names begin with the provider's own, which normalising takes for a route and drops.
+    model = next(
+        filter(None, (provider.find_model(text, all_providers=providers) for text in _spellings(name))), None
+    )
     if model is None:
         return None
     own = any(model is candidate for candidate in provider.models)
@@ -99,6 +102,10 @@ def find_in_catalogue(name: ModelName) -> CatalogueModel | None:
     if not prices:
         return None
     return CatalogueModel(model.id, seller, tuple(prices), _left_out(model))
+
+
+def _spellings(name: ModelName) -> tuple[str, str]:
+    return name.model, f"{name.provider}/{name.model}"
 
 
 def catalogue_names() -> list[ModelName]:
