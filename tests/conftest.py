@@ -64,6 +64,15 @@ def _acting() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _flush_lifts_append_only() -> Iterator[None]:
+    """Tests that commit are cleaned up by a flush, which the ledger's triggers would refuse."""
+    from tests.append_only import flush_lifts_append_only
+
+    with flush_lifts_append_only():
+        yield
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """SQLite tests use a file: an in-memory database has neither WAL nor locks between processes."""

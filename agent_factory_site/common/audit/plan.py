@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -182,7 +183,8 @@ def json_safe(value: Any) -> Any:
         case UUID():
             return str(value)
         case bytes() | bytearray() | memoryview():
-            return {"bytes": len(value)}
+            # The trail tells that bytes changed, it is not the place to keep them.
+            return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
         case Mapping():
             return {str(key): json_safe(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():

@@ -8,6 +8,8 @@ from django.db import models
 class IdempotencyRecord(models.Model):
     """The first answer to a (principal, key) pair, replayed for 24 hours; ``status`` is null while in flight."""
 
+    audit_exempt = "stored answers; what was done is recorded where it was done"
+
     principal = models.CharField(max_length=255)
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)

@@ -10,6 +10,8 @@ from agent_factory_site.common.ids import uuid7
 class OutboxMessage(models.Model):
     """A domain event, written in the transaction of what it tells of."""
 
+    audit_exempt = "tells of a change that is recorded itself"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     topic = models.CharField(max_length=100)
     payload = models.JSONField()
@@ -21,6 +23,8 @@ class OutboxMessage(models.Model):
 
 class OutboxDelivery(models.Model):
     """One subscriber's copy of a message; delivered at least once, retried with backoff."""
+
+    audit_exempt = "the state of a delivery, moved by the dispatcher"
 
     message = models.ForeignKey(OutboxMessage, on_delete=models.CASCADE, related_name="deliveries")
     subscriber = models.CharField(max_length=200)

@@ -1,0 +1,51 @@
+"""Emptying append-only tables between tests.
+
+Django empties every table after a test that commits (``transactional_db``), which the triggers of
+append-only tables refuse, as they should. The flush of a test database alone lifts them for its
+duration; no setting or connection option of the application can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.management.commands import flush
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from agent_factory_site.common.db.triggers import append_only, append_only_tables, remove_append_only
+
+
+@contextmanager
+def append_only_lifted(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """Within the block, append-only tables of this (test) database can be emptied."""
+    connection = connections[using]
+    tables = sorted(append_only_tables(connection))
+
+    def run(statements_of: Any) -> None:
+        with connection.cursor() as cursor:
+            for table in tables:
+                for statement in getattr(statements_of(table), connection.vendor):
+                    cursor.execute(statement)
+
+    run(remove_append_only)
+    try:
+        yield
+    finally:
+        run(append_only)
+
+
+@contextmanager
+def flush_lifts_append_only() -> Iterator[None]:
+    """Within the block, Django's ``flush`` empties append-only tables as well."""
+    refused = flush.Command.handle
+
+    def handle(self: flush.Command, **options: Any) -> None:
+        with append_only_lifted(options["database"]):
+            refused(self, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush.Command, "handle", handle)
+        yield
