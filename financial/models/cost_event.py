@@ -31,6 +31,8 @@ USAGE_FIELDS: Final = (
 class CostSeries(models.Model):
     """One combination of cost type, provider, model and currency: a ledger row and a rollup name it by number."""
 
+    audit_exempt = "a dictionary of names that ledger rows point to, appended only"
+
     cost_type = models.CharField(max_length=16)
     provider = models.CharField(max_length=100, blank=True)
     model = models.CharField(max_length=255, blank=True)
@@ -71,6 +73,8 @@ class CostEvent(UsageColumns):
     the base currency; ``parts`` splits ``amount`` by usage part and sums to it exactly.
     """
 
+    audit_exempt = "appended in batches, each recorded as one audit event"
+
     id = models.UUIDField(primary_key=True, editable=False)
     source = models.CharField(max_length=255)
     event_id = models.CharField(max_length=255)
@@ -107,6 +111,8 @@ class CostEventKey(models.Model):
     was sent, to tell a repeat from a conflict.
     """
 
+    audit_exempt = "appended in batches, each recorded as one audit event"
+
     key = models.UUIDField(primary_key=True)
     content = models.UUIDField()
     event = models.UUIDField()
@@ -118,6 +124,8 @@ class CostEventKey(models.Model):
 
 class CostAttribution(models.Model):
     """One entity that sees an event: its own and each of ``entities``."""
+
+    audit_exempt = "appended in batches, each recorded as one audit event"
 
     pk = models.CompositePrimaryKey("entity_id", "occurred_at", "event")
     entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")

@@ -22,6 +22,8 @@ DAY: Final = 86_400
 class CostRollup(UsageColumns):
     """Sums of one entity, series and bucket."""
 
+    audit_exempt = "sums of the ledger, rebuilt from it at any time"
+
     pk = models.CompositePrimaryKey("entity_id", "bucket", "series_id", "slot")
     entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
     bucket = models.IntegerField()

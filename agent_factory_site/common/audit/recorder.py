@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.utils import timezone
 
 from agent_factory_site.common.actors import current_actor, current_request_id
@@ -31,20 +31,40 @@ def record_audit(
     Call it within the transaction of the change it tells of. ``event_id`` lets the rows of the batch
     name the event before it is written. Raises ``NoActor`` when nobody is acting.
     """
+    event_id = event_id or uuid7()
     actor = current_actor()
-    event = AuditEvent(
-        id=event_id or uuid7(),
-        at=timezone.now(),
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        action=action,
-        target_type=target_type,
-        target_id=target_id,
-        changes=json_safe(changes or {}),
-        request_id=current_request_id(),
+    _insert(
+        {
+            "id": event_id,
+            "at": timezone.now(),
+            "actor_kind": actor.kind,
+            "actor_id": actor.id,
+            "action": action,
+            "target_type": target_type,
+            "target_id": target_id,
+            "changes": json_safe(changes or {}),
+            "request_id": current_request_id(),
+        }
     )
-    event.save(force_insert=True)
-    return event.id
+    return event_id
+
+
+_COLUMNS: Final = ", ".join(f'"{field.column}"' for field in AuditEvent._meta.concrete_fields)
+_INSERT: Final = (
+    f'INSERT INTO "{AuditEvent._meta.db_table}" ({_COLUMNS}) '  # noqa: S608 - names of our own columns
+    f"VALUES ({', '.join(['%s'] * len(AuditEvent._meta.concrete_fields))})"
+)
+
+
+def _insert(values: Mapping[str, Any]) -> None:
+    # Every batch of costs passes here: half the time of Model.save().
+    connection = connections[DEFAULT_DB_ALIAS]
+    row = [
+        field.get_db_prep_save(values[field.attname], connection)
+        for field in AuditEvent._meta.concrete_fields
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, row)
 
 
 def write_events(pending: Sequence[Pending], using: str = DEFAULT_DB_ALIAS) -> None:
