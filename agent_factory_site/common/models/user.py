@@ -7,6 +7,8 @@ from typing import ClassVar
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
 
+from agent_factory_site.common.scopes import SCOPES, codename
+
 from .audited import AuditedManager, AuditedModel, AuditedQuerySet
 
 
@@ -31,12 +33,4 @@ class User(AuditedModel, AbstractUser):
     objects: ClassVar[AuditedUserManager] = AuditedUserManager()
 
     class Meta(AbstractUser.Meta):
-        permissions = [
-            ("financial_read", "API: read money"),
-            ("financial_write", "API: write money"),
-            ("financial_admin", "API: administer money"),
-            ("ingest", "API: send costs, spans and results"),
-            ("common_read", "API: read administration"),
-            ("common_write", "API: write administration"),
-            ("common_admin", "API: administer"),
-        ]
+        permissions = [(codename(scope), f"API: {what}") for scope, what in SCOPES.items()]
