@@ -199,7 +199,8 @@ def _row(name: ModelName, found: CatalogueModel, price: CataloguePrice, version:
 def _timeline(name: ModelName, service_tier: str) -> _Timeline:
     rows = list(prices_in_use(name))
     copied = any(row.source == PriceVersion.Source.CATALOGUE for row in rows)
-    if not copied and adopt_catalogue_prices(name=name):
+    if not copied and find_in_catalogue(name) is not None:
+        adopt_catalogue_prices(name=name)
         rows = list(prices_in_use(name))
     canonical = next((row.catalogue_model for row in rows if row.catalogue_model), name.model)
     wider = []
