@@ -29,13 +29,14 @@ class Line(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One row: counted from 1, the line it begins on, the offset after it, and what it holds.
+    """One row: counted from 1, its first and last line, the offset after it, and what it holds.
 
     ``row`` is None when it cannot be read; ``problem`` says why. ``raw`` is its text as it stands.
     """
 
     number: int
     line: int
+    last_line: int
     end: int
     row: dict[str, Any] | None
     raw: str
@@ -153,7 +154,7 @@ def _jsonl_records(lines: Iterable[Line], number: int) -> Iterator[Record]:
             else:
                 if not isinstance(row, dict):
                     row, problem = None, FieldError("", "not_an_object", "A line holds one JSON object.")
-        yield Record(number, line.number, line.end, row, _shown(data), problem)
+        yield Record(number, line.number, line.number, line.end, row, _shown(data), problem)
 
 
 def _csv_records(layout: Layout, lines: Iterable[Line], number: int) -> Iterator[Record]:
@@ -166,25 +167,26 @@ def _csv_records(layout: Layout, lines: Iterable[Line], number: int) -> Iterator
         number += 1
         problem = _unreadable(line)
         if problem is not None:
-            yield Record(number, line.number, line.end, None, _shown(line.data), problem)
+            yield Record(number, line.number, line.number, line.end, None, _shown(line.data), problem)
             continue
-        text, end = line.data.decode().rstrip("\r\n"), line.end
+        text, last = line.data.decode().rstrip("\r\n"), line
         try:
             cells = _split(text, delimiter)
         except csv.Error as error:
             joined = _close_quote(line, source, delimiter) if _is_open(error) else None
             if joined is None:
                 problem = FieldError("", "malformed", f"Not CSV: {error}.")
-                yield Record(number, line.number, end, None, text, problem)
+                yield Record(number, line.number, last.number, last.end, None, text, problem)
                 continue
-            cells, text, end = joined
+            cells, text, last = joined
         if len(cells) != width:
             problem = FieldError(
                 "", "wrong_width", f"The row has {len(cells)} cells, and the header has {width}."
             )
-            yield Record(number, line.number, end, None, text, problem)
+            yield Record(number, line.number, last.number, last.end, None, text, problem)
         else:
-            yield Record(number, line.number, end, dict(zip(columns, cells)), text, None)
+            row = dict(zip(columns, cells))
+            yield Record(number, line.number, last.number, last.end, row, text, None)
 
 
 class _Pushback:
@@ -204,7 +206,7 @@ class _Pushback:
         self._returned.extend(reversed(lines))
 
 
-def _close_quote(first: Line, source: _Pushback, delimiter: str) -> tuple[list[str], str, int] | None:
+def _close_quote(first: Line, source: _Pushback, delimiter: str) -> tuple[list[str], str, Line] | None:
     """Read on to the end of a quoted cell; None, and nothing consumed, when it does not end soon."""
     taken: list[Line] = []
     text = first.data.decode()
@@ -216,7 +218,7 @@ def _close_quote(first: Line, source: _Pushback, delimiter: str) -> tuple[list[s
         if b'"' not in line.data:
             continue
         try:
-            return _split(text.rstrip("\r\n"), delimiter), text.rstrip("\r\n"), line.end
+            return _split(text.rstrip("\r\n"), delimiter), text.rstrip("\r\n"), line
         except csv.Error as error:
             if not _is_open(error):
                 break

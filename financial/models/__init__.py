@@ -1,4 +1,5 @@
 from .cost_event import CostAttribution, CostEvent, CostEventKey, CostSeries
+from .cost_import import CostImport
 from .cost_rollup import CostRollupDay, CostRollupQuarter
 from .price_version import PriceRevision, PriceVersion
 
@@ -6,6 +7,7 @@ __all__ = [
     "CostAttribution",
     "CostEvent",
     "CostEventKey",
+    "CostImport",
     "CostRollupDay",
     "CostRollupQuarter",
     "CostSeries",

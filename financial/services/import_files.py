@@ -1,0 +1,122 @@
+"""Reading files for import: plain or gzip, from any place, in memory that does not grow with the file."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple, cast
+
+from agent_factory_site.common.errors import Conflict, Invalid
+from financial.domain.records import MAX_LINE_BYTES, Layout, Line, Place, UnreadableFile, find_layout
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+CHUNK: Final = 1024 * 1024
+
+
+class FileIdentity(NamedTuple):
+    """The SHA-256 and size of a file's content, unpacked: a file and its gzip are the same file."""
+
+    sha256: str
+    size: int
+
+
+@contextmanager
+def open_content(path: Path) -> Iterator[BinaryIO]:
+    """The content of a file, unpacked when it is gzip, whatever its name."""
+    try:
+        with path.open("rb") as raw:
+            packed = raw.peek(2)[:2] == GZIP_MAGIC
+            if packed:
+                with gzip.GzipFile(fileobj=raw) as unpacked:
+                    yield cast(BinaryIO, unpacked)
+            else:
+                yield raw
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise Invalid("damaged_gzip", f"{path.name} is damaged: {error}.") from error
+    except OSError as error:
+        if error.filename is None or Path(os.fsdecode(error.filename)) != path:
+            raise
+        raise Invalid("unreadable", f"Cannot read {path}: {error.strerror}.") from error
+
+
+def identify(path: Path, max_bytes: int, on_read: Callable[[int], None]) -> FileIdentity:
+    """Hash the content; ``on_read`` is told the bytes read so far. :class:`Invalid` beyond ``max_bytes``."""
+    digest = hashlib.sha256()
+    size = 0
+    with open_content(path) as content:
+        while chunk := content.read(CHUNK):
+            size += len(chunk)
+            if size > max_bytes:
+                raise Invalid(
+                    "too_large",
+                    f"{path.name} holds more than {max_bytes} bytes (the setting IMPORT_MAX_BYTES).",
+                )
+            digest.update(chunk)
+            on_read(size)
+    return FileIdentity(digest.hexdigest(), size)
+
+
+def layout_of(path: Path, size: int) -> Layout:
+    """How the first ``size`` bytes are written; :class:`Invalid` when it is neither CSV nor JSON Lines."""
+    with open_content(path) as content:
+        try:
+            return find_layout(read_lines(content, Place(), size))
+        except UnreadableFile as error:
+            raise Invalid(error.code, f"{path.name}: {error.detail}") from error
+
+
+def read_lines(content: BinaryIO, place: Place, stop: int) -> Iterator[Line]:
+    """The lines from ``place`` up to the offset ``stop``.
+
+    A line beyond the longest allowed is cut there, its rest passed over.
+    """
+    content.seek(place.offset)
+    end, number = place.offset, place.line
+    while data := content.readline(min(MAX_LINE_BYTES, stop - end)):
+        end += len(data)
+        number += 1
+        cut = len(data) == MAX_LINE_BYTES and not data.endswith(b"\n")
+        if cut:
+            while rest := content.readline(min(MAX_LINE_BYTES, stop - end)):
+                end += len(rest)
+                if rest.endswith(b"\n"):
+                    break
+        yield Line(data, number, end, cut)
+
+
+@contextmanager
+def only_import_of(identity: FileIdentity, folder: Path) -> Iterator[None]:
+    """Hold off other imports of the same content on this machine; the lock goes with the process.
+
+    A second one would charge nothing twice, but would make the counts of both hard to read.
+    """
+    path = folder / f"{identity.sha256}.lock"
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict("import_running", "This file is being imported by another process.") from None
+            # The last holder may have removed the file between our opening and our locking it.
+            if _is_at(lock, path):
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(lock)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
