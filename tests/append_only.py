@@ -16,6 +16,7 @@ from django.core.management.commands import flush
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from agent_factory_site.common.db.triggers import append_only, append_only_tables, remove_append_only
+from financial.db import price_triggers
 
 
 @contextmanager
@@ -24,17 +25,19 @@ def append_only_lifted(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     connection = connections[using]
     tables = sorted(append_only_tables(connection))
 
-    def run(statements_of: Any) -> None:
+    def run(statements_of: Any, guard_of_prices: Any) -> None:
         with connection.cursor() as cursor:
             for table in tables:
                 for statement in getattr(statements_of(table), connection.vendor):
                     cursor.execute(statement)
+            for statement in guard_of_prices(connection.vendor):
+                cursor.execute(statement)
 
-    run(remove_append_only)
+    run(remove_append_only, price_triggers.remove)
     try:
         yield
     finally:
-        run(append_only)
+        run(append_only, price_triggers.install)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Triggers on the price table: what was priced with stays as it was, and every change is noticed.
+"""Triggers on the price table: what was priced with stays as it was, and every write is noticed.
 
 Django's SQLite schema editor rebuilds a table to alter it and loses its triggers: a migration that
 alters ``financial_priceversion`` repeats the operation afterwards.
@@ -16,9 +16,10 @@ FROZEN: Final = (
     "valid_from", "daily_from", "daily_to", "rates", "created_at",
 )  # fmt: skip
 GUARD: Final = "financial_price_frozen"
+KEPT: Final = "financial_price_kept"
 NOTICE: Final = "financial_price_noticed"
-_VERBS: Final = ("INSERT", "UPDATE", "DELETE")
-_REFUSAL: Final = "a price version never changes: end or archive it and write another"
+_VERBS: Final = ("INSERT", "UPDATE")
+_REFUSAL: Final = "a price version never changes or goes: end or archive it and write another"
 
 
 def _changed(distinct: str) -> str:
@@ -35,14 +36,18 @@ def remove(vendor: str) -> list[str]:
     """Statements that lift the guard."""
     if vendor == "sqlite":
         notices = [f"{NOTICE}_{verb.lower()}" for verb in _VERBS]
-        return [f'DROP TRIGGER IF EXISTS "{name}"' for name in (GUARD, *notices)]
-    return [f'DROP TRIGGER IF EXISTS "{name}" ON "{TABLE}"' for name in (GUARD, NOTICE)]
+        return [f'DROP TRIGGER IF EXISTS "{name}"' for name in (GUARD, KEPT, *notices)]
+    return [f'DROP TRIGGER IF EXISTS "{name}" ON "{TABLE}"' for name in (GUARD, KEPT, NOTICE)]
 
 
 # No INSERT OR REPLACE: the conflict clause of the statement that fires a trigger overrides those inside.
 _SQLITE: Final = [
     f"""
     CREATE TRIGGER "{GUARD}" BEFORE UPDATE ON "{TABLE}" WHEN {_changed("IS NOT")}
+    BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END
+    """,
+    f"""
+    CREATE TRIGGER "{KEPT}" BEFORE DELETE ON "{TABLE}"
     BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END
     """,
     *(
@@ -75,7 +80,10 @@ _POSTGRESQL: Final = [
     WHEN ({_changed("IS DISTINCT FROM")}) EXECUTE FUNCTION {GUARD}()
     """,
     f"""
-    CREATE TRIGGER "{NOTICE}" AFTER INSERT OR UPDATE OR DELETE ON "{TABLE}" FOR EACH STATEMENT
+    CREATE TRIGGER "{KEPT}" BEFORE DELETE ON "{TABLE}" FOR EACH ROW EXECUTE FUNCTION {GUARD}()
+    """,
+    f"""
+    CREATE TRIGGER "{NOTICE}" AFTER INSERT OR UPDATE ON "{TABLE}" FOR EACH STATEMENT
     EXECUTE FUNCTION {NOTICE}()
     """,
 ]
