@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from agent_factory_site.common.api.pagination import Ordering, Page, page_of
 from agent_factory_site.common.errors import NotFound
 from agent_factory_site.common.models import Entity
+from agent_factory_site.common.pagination import Ordering, Page, page_of
 from agent_factory_site.common.selectors.entities import find_entities
 from financial.domain.cost_input import event_key
 from financial.models import CostAttribution, CostEvent, CostEventKey, CostSeries
