@@ -1,0 +1,89 @@
+"""Real processes for tests: forked, so that they share the test's database settings and start at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+_fork = multiprocessing.get_context("fork")
+
+
+class Child:
+    """A forked process running ``function(child, *args)``, which talks over :meth:`say` and :meth:`hear`."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self._ours, theirs = _fork.Pipe()
+        self.process = _fork.Process(target=self._run, args=(theirs, function, args), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def _run(self, pipe: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        from django.db import connections
+
+        self._ours = pipe
+        # The parent's connections belong to the parent: drop them without a word to the server.
+        for alias in connections:
+            connections[alias].connection = None
+        try:
+            self.say(("result", function(self, *args)))
+        except BaseException:
+            self.say(("error", traceback.format_exc()))
+        finally:
+            connections.close_all()
+            pipe.close()
+            os._exit(0)
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def say(self, message: Any) -> None:
+        self._ours.send(message)
+
+    def hear(self, timeout: float = 60) -> Any:
+        """The other side's next message; an error there is raised here."""
+        if not self._ours.poll(timeout):
+            raise AssertionError(f"process {self.process.pid} said nothing for {timeout} s")
+        message = self._ours.recv()
+        if isinstance(message, tuple) and message and message[0] == "error":
+            raise AssertionError(message[1])
+        return message
+
+    def spoken_to(self) -> bool:
+        """Whether there is something to hear."""
+        return self._ours.poll()
+
+    def result(self, timeout: float = 60) -> Any:
+        """What the function returned."""
+        kind, value = self.hear(timeout)
+        assert kind == "result"
+        self.process.join(timeout)
+        return value
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.process.kill()
+        self.process.join()
+
+
+def run_all(
+    function: Callable[..., Any], arguments: list[tuple[Any, ...]], timeout: float = 120
+) -> list[Any]:
+    """Results of ``function(child, *args)`` of one process for each of ``arguments``, all at once."""
+    children = [Child(function, *args) for args in arguments]
+    return [child.result(timeout) for child in children]
+
+
+def until(condition: Callable[[], bool], timeout: float = 60) -> None:
+    """Wait for what announces itself in no other way."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("the condition did not come true")
+        time.sleep(0.002)
