@@ -22,7 +22,7 @@ def _many_to_many(instance: models.Model) -> dict[str, list[Any]]:
     return {
         field.name: json_safe(sorted(getattr(instance, field.name).values_list("pk", flat=True)))
         for field in instance._meta.many_to_many
-        if not is_audited(field.remote_field.through)
+        if field.remote_field.through and not is_audited(field.remote_field.through)
     }
 
 
@@ -31,7 +31,7 @@ def _audited_class(plain: type[models.QuerySet[Any]]) -> type[models.QuerySet[An
     return type(f"Audited{plain.__name__}", (AuditedQuerySet, plain), {})
 
 
-class AuditedAdminMixin(ModelAdmin):  # type: ignore[type-arg]
+class AuditedAdminMixin(ModelAdmin):
     """Put first among the bases of the admin of a model that cannot inherit ``AuditedModel``.
 
     Records what the form changed, many-to-many fields and inlines included, and what a deletion took
@@ -69,7 +69,7 @@ class AuditedAdminMixin(ModelAdmin):  # type: ignore[type-arg]
     def save_formset(
         self, request: HttpRequest, form: ModelForm[Any], formset: BaseModelFormSet[Any, Any], change: bool
     ) -> None:
-        model = formset.model
+        model: type[models.Model] = formset.model  # type: ignore[assignment]
         if is_audited(model):
             super().save_formset(request, form, formset, change)
             return

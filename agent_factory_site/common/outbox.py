@@ -1,0 +1,100 @@
+"""Typed domain events: a lower room publishes, higher rooms subscribe.
+
+An event is a frozen dataclass of plain values (text, numbers, booleans, UUIDs, times, Decimals, and
+lists and maps of these). It is written in the transaction of what it tells of, one delivery per
+subscriber known at that moment; the dispatcher hands it over afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+from django.db import connection, transaction
+from django.utils import timezone
+
+from agent_factory_site.common.models import OutboxDelivery, OutboxMessage
+from agent_factory_site.common.wake_ups import wake_up
+
+E = TypeVar("E")
+Handler = Callable[[Any], None]
+
+DISPATCH: Final = "common.dispatch_outbox"
+
+_types: dict[str, type[Any]] = {}
+_subscribers: dict[str, dict[str, Handler]] = {}
+
+
+def topic_of(event_type: type[Any]) -> str:
+    """The stored name of an event type: its package and class, or its ``topic`` attribute after a rename."""
+    topic = getattr(event_type, "topic", None)
+    if isinstance(topic, str):
+        return topic
+    package = event_type.__module__.removesuffix(".events").removeprefix("agent_factory_site.")
+    return f"{package}.{event_type.__name__}"
+
+
+def subscribe(event_type: type[E], name: str, handler: Callable[[E], None]) -> None:
+    """Have ``handler`` called once for every event of ``event_type`` published from now on.
+
+    ``name`` is stored with the deliveries: unique, and never renamed. The handler runs inside a
+    transaction with the mark that it ran, so that its own writes happen exactly once; what it does
+    outside of the database may happen again after a crash. It raises to be called again later.
+    """
+    if not is_dataclass(event_type):
+        raise TypeError(f"{event_type.__name__} is not a dataclass")
+    topic = topic_of(event_type)
+    if _types.setdefault(topic, event_type) is not event_type:
+        raise ValueError(f"two event types are called {topic}")
+    for other, handlers in _subscribers.items():
+        if name in handlers and (other != topic or handlers[name] is not handler):
+            raise ValueError(f"two subscribers are called {name}")
+    _subscribers.setdefault(topic, {})[name] = handler
+
+
+def unsubscribe(name: str) -> None:
+    """Forget a subscriber; its deliveries wait until it is back."""
+    for handlers in _subscribers.values():
+        handlers.pop(name, None)
+
+
+def publish(event: Any) -> UUID | None:
+    """Write ``event`` for its subscribers within the present transaction; its message id.
+
+    Nothing is written, and ``None`` returned, when nobody subscribes.
+    """
+    topic = topic_of(type(event))
+    handlers = _subscribers.get(topic)
+    if not handlers:
+        return None
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError(
+            f"publish {topic} in the transaction of the change that it tells of"
+        )
+    now = timezone.now()
+    message = OutboxMessage(topic=topic, payload=msgspec.to_builtins(event), created_at=now)
+    message.save(force_insert=True)
+    OutboxDelivery.objects.bulk_create(
+        OutboxDelivery(message=message, subscriber=name, next_attempt_at=now) for name in handlers
+    )
+    wake_up(DISPATCH)
+    return message.id
+
+
+class Undeliverable(LookupError):
+    """A stored event that this code has no class or no subscriber for."""
+
+
+def handler_of(topic: str, subscriber: str, payload: Mapping[str, Any]) -> Callable[[], None]:
+    """The call that delivers ``payload`` to ``subscriber``; raises :class:`Undeliverable`."""
+    handler = _subscribers.get(topic, {}).get(subscriber)
+    if handler is None:
+        raise Undeliverable(f"nobody called {subscriber} subscribes to {topic}")
+    try:
+        event = msgspec.convert(payload, _types[topic])
+    except msgspec.ValidationError as error:
+        raise Undeliverable(f"the stored event does not fit {topic}: {error}") from error
+    return lambda: handler(event)
