@@ -56,8 +56,14 @@ PER_MILLION: Any = {"type": "string", "example": "2.50", "description": "Currenc
         "minProperties": 1,
     }
 )
-class RatesField(serializers.JSONField):
+class RatesField(serializers.Field):
     """Rates as they are written; the service names what is wrong with them."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
 
 
 class PriceSerializer(StrictSerializer):
