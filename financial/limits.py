@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from agent_factory_site.common.money import NANO
-from financial.domain.cost_input import Limits
+from financial.domain.cost_rules import Limits
 
 
 @cache

@@ -44,7 +44,7 @@ class CostsView(ApiView):
         page = cost_event_page(filters, limit=page_limit(request), cursor=query.get("cursor") or None)
         pages = CursorPages()
         rows = pages.show(page, request)
-        return pages.get_paginated_response([renderings.stored_event(row.event, row.entities) for row in rows])
+        return pages.get_paginated_response([renderings.stored_event(row) for row in rows])
 
     @extend_schema(
         operation_id="record_costs",
@@ -52,7 +52,9 @@ class CostsView(ApiView):
         description=schemas.RECORD_DESCRIPTION,
         request=schemas.COST_REQUEST,
         responses={
-            200: OpenApiResponse(schemas.BatchOutcomeSchema, "A batch, or a repeat of one cost that is known."),
+            200: OpenApiResponse(
+                schemas.BatchOutcomeSchema, "A batch, or a repeat of one cost that is known."
+            ),
             201: OpenApiResponse(schemas.CostEventSchema, "One cost, recorded."),
         },
     )
@@ -68,8 +70,7 @@ class CostsView(ApiView):
                 raise Conflict("event_conflict", CONFLICT.detail, errors)
             raise Invalid.fields(*errors)
         if outcome.duplicates:
-            known = find_cost_event(outcome.duplicates[0])
-            return Response(renderings.stored_event(known.event, known.entities))
+            return Response(renderings.stored_event(find_cost_event(outcome.duplicates[0])))
         event = outcome.accepted[0]
         location = f"/api/v1/financial/costs/{event.id}"
         return Response(renderings.recorded_event(event), status=201, headers={"Location": location})
@@ -84,8 +85,7 @@ class CostEventView(ApiView):
         operation_id="get_cost", summary="One recorded cost", responses={200: schemas.CostEventSchema}
     )
     def get(self, request: Request, event_id: UUID) -> Response:
-        found = find_cost_event(event_id)
-        return Response(renderings.stored_event(found.event, found.entities))
+        return Response(renderings.stored_event_with_net(find_cost_event(event_id)))
 
 
 class EntityCostsView(ApiView):
@@ -159,7 +159,14 @@ def _filters(request: Request) -> tuple[CostFilters, list[FieldError]]:
             **{
                 name: query.get(name)
                 for name in (
-                    "entity_type", "entity_id", "source", "event_id", "run_id", "cost_type", "provider", "model",
+                    "entity_type",
+                    "entity_id",
+                    "source",
+                    "event_id",
+                    "run_id",
+                    "cost_type",
+                    "provider",
+                    "model",
                 )  # fmt: skip
             },
         ),

@@ -81,7 +81,9 @@ def _zone(query: QueryDict, errors: list[FieldError]) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        errors.append(FieldError("?tz", "unknown_zone", "A zone of the IANA database, such as Europe/Berlin."))
+        errors.append(
+            FieldError("?tz", "unknown_zone", "A zone of the IANA database, such as Europe/Berlin.")
+        )
         return UTC
 
 
@@ -118,7 +120,9 @@ def _groupings(query: QueryDict, errors: list[FieldError]) -> tuple[GroupBy, ...
     unknown = [name for name in names if name not in GROUPS]
     if unknown:
         errors.append(
-            FieldError("?group_by", "unknown_group", f"Not a grouping: {unknown[0]!r}. One of {', '.join(GROUPS)}.")
+            FieldError(
+                "?group_by", "unknown_group", f"Not a grouping: {unknown[0]!r}. One of {', '.join(GROUPS)}."
+            )
         )
     elif len(set(names)) < len(names):
         errors.append(FieldError("?group_by", "repeated", "Each grouping once."))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
@@ -14,8 +13,10 @@ from agent_factory_site.common.money import format_amount
 from financial.models import CostEvent
 from financial.models.cost_event import USAGE_FIELDS
 from financial.selectors.breakdown import CostBreakdown, CostSums
-from financial.selectors.series import SeriesNames
-from financial.services.record_costs import RecordedCosts, RecordedEvent
+from financial.selectors.cost_events import CostEventRow
+from financial.services.append import Appended
+from financial.services.entries import stored_entry
+from financial.services.record_costs import RecordedCosts
 
 
 def instant(moment: datetime) -> str:
@@ -23,99 +24,76 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _event(
-    *,
-    identity: UUID,
-    source: str,
-    event_id: str,
-    occurred_at: datetime,
-    recorded_at: datetime,
-    entity: tuple[str, str],
-    entities: Mapping[str, str],
-    names: SeriesNames,
-    service_tier: str,
-    quantities: Sequence[int],
-    amount: int,
-    base_amount: int,
-    parts: Mapping[str, int],
-    unpriced: bool,
-    price_version: UUID | None,
-    run_id: str,
-    tags: Mapping[str, str],
-) -> dict[str, Any]:
+def recorded_event(event: Appended) -> dict[str, Any]:
+    """An event as it was recorded: what was sent, what it costs and why."""
+    entry = event.entry
+    cost_type, provider, model, currency = entry.series
+    unpriced = entry.unpriced > 0
     return {
-        "id": str(identity),
-        "source": source,
-        "event_id": event_id,
-        "occurred_at": instant(occurred_at),
-        "recorded_at": instant(recorded_at),
-        "entity_type": entity[0],
-        "entity_id": entity[1],
-        "entities": dict(entities),
-        "cost_type": names.cost_type,
-        "provider": names.provider or None,
-        "model": names.model or None,
-        "service_tier": service_tier,
-        "usage": {name: value for name, value in zip(USAGE_FIELDS, quantities, strict=True) if value},
-        "amount": None if unpriced else format_amount(amount),
-        "currency": names.currency,
-        "base_amount": None if unpriced else format_amount(base_amount),
+        "id": str(event.id),
+        "source": event.source,
+        "event_id": event.event_id,
+        "kind": entry.kind,
+        "occurred_at": instant(entry.occurred_at),
+        "recorded_at": instant(event.recorded_at),
+        "entity_type": entry.entity[0],
+        "entity_id": entry.entity[1],
+        "entities": dict(sorted(name for name in entry.entities if name != entry.entity)),
+        "cost_type": cost_type,
+        "provider": provider or None,
+        "model": model or None,
+        "service_tier": entry.service_tier,
+        "usage": {name: value for name, value in zip(USAGE_FIELDS, entry.usage, strict=True) if value},
+        "quantity": None if entry.quantity is None else plain(entry.quantity),
+        "unit": entry.unit or None,
+        "amount": None if unpriced else format_amount(entry.amount),
+        "currency": currency,
+        "base_amount": None if unpriced else format_amount(entry.base_amount),
         "base_currency": settings.BASE_CURRENCY,
-        "parts": {name: format_amount(part) for name, part in parts.items()},
+        "parts": {name: format_amount(part) for name, part in entry.parts.items()},
         "unpriced": unpriced,
-        "price_version": str(price_version) if price_version else None,
-        "run_id": run_id or None,
-        "tags": dict(tags),
+        "price_version": str(entry.price_version) if entry.price_version else None,
+        "unit_price": str(entry.unit_price) if entry.unit_price else None,
+        "run_id": entry.run_id or None,
+        "tags": entry.tags,
+        "corrects": str(entry.corrects) if entry.corrects else None,
+        "reason": entry.reason or None,
     }
 
 
-def recorded_event(event: RecordedEvent) -> dict[str, Any]:
-    """An event that was just recorded, without asking the database again."""
-    cost, charge = event.cost, event.charge
-    return _event(
-        identity=event.id,
-        source=cost.source,
-        event_id=cost.event_id,
-        occurred_at=charge.occurred_at,
-        recorded_at=event.recorded_at,
-        entity=(cost.entity_type, cost.entity_id),
-        entities={kind: key for kind, key in cost.entities.items() if kind != cost.entity_type},
-        names=SeriesNames(cost.cost_type, cost.provider or "", cost.model or "", charge.currency),
-        service_tier=cost.service_tier,
-        quantities=charge.quantities,
-        amount=charge.amount,
-        base_amount=charge.base_amount,
-        parts=charge.parts,
-        unpriced=bool(charge.unpriced),
-        price_version=charge.price_version,
-        run_id=cost.run_id or "",
-        tags=cost.tags,
+def stored_event(row: CostEventRow) -> dict[str, Any]:
+    """A ledger row, the same as when it was recorded."""
+    event = row.event
+    return recorded_event(
+        Appended(event.id, event.source, event.event_id, event.recorded_at, stored_entry(event, row.entities))
     )
 
 
-def stored_event(event: CostEvent, entities: Mapping[str, str]) -> dict[str, Any]:
-    """A ledger row; ``entities`` are all that see it, by type. Wants ``entity`` and ``series`` loaded."""
-    own = (event.entity.type, event.entity.key)
-    series = event.series
-    return _event(
-        identity=event.id,
-        source=event.source,
-        event_id=event.event_id,
-        occurred_at=event.occurred_at,
-        recorded_at=event.recorded_at,
-        entity=own,
-        entities={kind: key for kind, key in sorted(entities.items()) if kind != own[0]},
-        names=SeriesNames(series.cost_type, series.provider, series.model, series.currency),
-        service_tier=event.service_tier,
-        quantities=[getattr(event, name) for name in USAGE_FIELDS],
-        amount=event.amount,
-        base_amount=event.base_amount,
-        parts=event.parts,
-        unpriced=event.unpriced,
-        price_version=event.price_version_id,
-        run_id=event.run_id,
-        tags=event.tags,
-    )
+def stored_event_with_net(row: CostEventRow) -> dict[str, Any]:
+    """A ledger row, and what it comes to with its corrections."""
+    answer = stored_event(row)
+    if row.event.kind != CostEvent.Kind.CHARGE:
+        return answer
+    net = row.event.amount + sum(each.amount for each in row.corrections)
+    return {
+        **answer,
+        "net_amount": None if answer["unpriced"] and not row.corrections else format_amount(net),
+        "corrections": [
+            {
+                "id": str(each.id),
+                "amount": format_amount(each.amount),
+                "reason": each.reason,
+                "recorded_at": instant(each.recorded_at),
+            }
+            for each in row.corrections
+        ],
+    }
+
+
+def plain(billionths: int) -> str:
+    """A quantity as a decimal string without trailing zeros."""
+    whole = format_amount(billionths)
+    return whole.rstrip("0").rstrip(".") if "." in whole else whole
 
 
 def batch_outcome(outcome: RecordedCosts) -> dict[str, Any]:

@@ -27,9 +27,7 @@ def _request_schema() -> dict[str, Any]:
     cost = dict(components["CostInput"])
     text = str(cost)
     assert "#/$defs/UsageInput" in text
-    cost["properties"] = {
-        name: _inline(value, components) for name, value in cost["properties"].items()
-    }
+    cost["properties"] = {name: _inline(value, components) for name, value in cost["properties"].items()}
     return cost
 
 
@@ -130,7 +128,9 @@ class SumsSchema(serializers.Serializer):
 class GroupSchema(SumsSchema):
     """One group."""
 
-    key = serializers.JSONField(help_text="A string for one grouping, an array for several; null where missing.")
+    key = serializers.JSONField(
+        help_text="A string for one grouping, an array for several; null where missing."
+    )
 
 
 class BreakdownSchema(serializers.Serializer):

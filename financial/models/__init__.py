@@ -1,7 +1,9 @@
 from .cost_event import CostAttribution, CostEvent, CostEventKey, CostSeries
 from .cost_import import CostImport
 from .cost_rollup import CostRollupDay, CostRollupQuarter
+from .exchange_rate import ExchangeRate
 from .price_version import PriceRevision, PriceVersion
+from .unit_price import UnitPrice
 
 __all__ = [
     "CostAttribution",
@@ -11,6 +13,8 @@ __all__ = [
     "CostRollupDay",
     "CostRollupQuarter",
     "CostSeries",
+    "ExchangeRate",
     "PriceRevision",
     "PriceVersion",
+    "UnitPrice",
 ]

@@ -13,6 +13,7 @@ from django.db import models
 from agent_factory_site.common.models import Entity
 
 from .price_version import PriceVersion
+from .unit_price import UnitPrice
 
 USAGE_FIELDS: Final = (
     "input_tokens",
@@ -69,9 +70,18 @@ class UsageColumns(models.Model):
 
 
 class CostEvent(UsageColumns):
-    """One charge. Amounts are nano-units: ``amount`` in the event's own currency, ``base_amount`` in
-    the base currency; ``parts`` splits ``amount`` by usage part and sums to it exactly.
+    """One ledger row: a charge, a credit, or a correction of a charge.
+
+    Amounts are nano-units: ``amount`` in the event's own currency, ``base_amount`` in the base currency;
+    ``parts`` splits ``amount`` by usage part and sums to it exactly. ``quantity`` is in billionths of
+    ``unit``. ``exchange`` is ``[numerator, denominator]`` of the conversion, null in the base currency.
+    ``unpriced`` is 1 for a charge without a price, and -1 for the correction that priced it later.
     """
+
+    class Kind(models.TextChoices):
+        CHARGE = "charge"
+        CREDIT = "credit"
+        CORRECTION = "correction"
 
     audit_exempt = "appended in batches, each recorded as one audit event"
 
@@ -80,24 +90,64 @@ class CostEvent(UsageColumns):
     event_id = models.CharField(max_length=255)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
-    series = models.ForeignKey(CostSeries, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
+    entity = models.ForeignKey(
+        Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+"
+    )
+    series = models.ForeignKey(
+        CostSeries, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+"
+    )
     amount = models.BigIntegerField()
     base_amount = models.BigIntegerField()
-    unpriced = models.BooleanField(default=False)
+    unpriced = models.SmallIntegerField(default=0)
     price_version = models.ForeignKey(
-        PriceVersion, null=True, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+"
+        PriceVersion,
+        null=True,
+        on_delete=models.PROTECT,
+        db_index=False,
+        db_constraint=False,
+        related_name="+",
     )
     service_tier = models.CharField(max_length=16, blank=True)
     parts = models.JSONField(default=dict)
     run_id = models.CharField(max_length=255, blank=True)
     tags = models.JSONField(default=dict)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.CHARGE)
+    corrects = models.UUIDField(null=True)
+    reason = models.CharField(max_length=500, blank=True)
+    quantity = models.BigIntegerField(null=True)
+    unit = models.CharField(max_length=32, blank=True)
+    unit_price = models.ForeignKey(
+        UnitPrice, null=True, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+"
+    )
+    exchange = models.JSONField(null=True)
     audit_id = models.UUIDField(help_text="The audit event of the batch this row was recorded in.")
 
     class Meta:
         indexes = [
             models.Index(fields=["occurred_at", "id"], name="financial_event_time"),
             models.Index(fields=["run_id"], name="financial_event_run", condition=~models.Q(run_id="")),
+            models.Index(
+                fields=["corrects"],
+                name="financial_event_corrects",
+                condition=models.Q(corrects__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind="correction", corrects__isnull=False)
+                | models.Q(kind__in=["charge", "credit"], corrects__isnull=True),
+                name="financial_event_kind",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="charge", amount__gte=0)
+                | models.Q(kind="credit", amount__lt=0)
+                | models.Q(kind="correction"),
+                name="financial_event_sign",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(unpriced__in=[0, 1]) | models.Q(kind="correction", unpriced=-1),
+                name="financial_event_unpriced",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -128,7 +178,9 @@ class CostAttribution(models.Model):
     audit_exempt = "appended in batches, each recorded as one audit event"
 
     pk = models.CompositePrimaryKey("entity_id", "occurred_at", "event")
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
+    entity = models.ForeignKey(
+        Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+"
+    )
     occurred_at = models.DateTimeField()
     event = models.UUIDField(db_index=True)
 

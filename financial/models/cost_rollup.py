@@ -25,9 +25,13 @@ class CostRollup(UsageColumns):
     audit_exempt = "sums of the ledger, rebuilt from it at any time"
 
     pk = models.CompositePrimaryKey("entity_id", "bucket", "series_id", "slot")
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
+    entity = models.ForeignKey(
+        Entity, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+"
+    )
     bucket = models.IntegerField()
-    series = models.ForeignKey(CostSeries, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+")
+    series = models.ForeignKey(
+        CostSeries, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="+"
+    )
     slot = models.SmallIntegerField()
     events = models.BigIntegerField()
     unpriced = models.BigIntegerField()

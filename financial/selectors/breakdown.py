@@ -31,7 +31,7 @@ GROUPS: Final = (*TIME_UNITS, *DIMENSIONS)
 _MEASURES: Final = ("events", "unpriced", "base_amount", *USAGE_FIELDS)
 _ROLLUP_SUMS: Final = ", ".join(f"SUM({name})" for name in _MEASURES)
 _ROW_SUMS: Final = ", ".join(
-    ("COUNT(*)", "SUM(CASE WHEN e.unpriced THEN 1 ELSE 0 END)", "SUM(e.base_amount)")
+    ("SUM(CASE WHEN e.kind = 'charge' THEN 1 ELSE 0 END)", "SUM(e.unpriced)", "SUM(e.base_amount)")
     + tuple(f"SUM(e.{name})" for name in USAGE_FIELDS)
 )
 _TABLES: Final = {"quarter": "financial_costrollupquarter", "day": "financial_costrollupday"}
@@ -86,7 +86,9 @@ def cost_breakdown(
         return CostBreakdown(NOTHING, [])
     unit: TimeUnit | None = next((group for group in group_by if group in TIME_UNITS), None)  # type: ignore[assignment]
     dimensions = [group for group in group_by if group in DIMENSIONS]
-    reader = _Reader(number, fleet=entity == FLEET, unit=unit, by_series=bool(dimensions), filters=filters or {})
+    reader = _Reader(
+        number, fleet=entity == FLEET, unit=unit, by_series=bool(dimensions), filters=filters or {}
+    )
     collected: dict[tuple[str | None, int], list[int]] = {}
     for segment in plan(start, end, zone, unit):
         for period, series, measures in reader.read(segment):
@@ -126,7 +128,8 @@ class _Reader:
         return [
             (self._label(number, segment.offset), series, measures)
             for number, series, *measures in found
-            if measures[0]
+            # A stretch of rows without any answers one line of nulls.
+            if measures[0] is not None
         ]
 
     def _label(self, number: int, offset: int) -> str | None:

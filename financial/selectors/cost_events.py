@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from agent_factory_site.common.errors import NotFound
 from agent_factory_site.common.models import Entity
@@ -16,6 +16,8 @@ from agent_factory_site.common.pagination import Ordering, Page, page_of
 from agent_factory_site.common.selectors.entities import find_entities
 from financial.domain.cost_input import event_key
 from financial.models import CostAttribution, CostEvent, CostEventKey, CostSeries
+
+from .tags import with_tag
 
 _BY_TIME: Final = Ordering.of(CostEvent, ("-occurred_at", "-id"))
 # Unique within one entity, which every list over attributions is restricted to.
@@ -41,22 +43,25 @@ class CostFilters:
     provider: str | None = None
     model: str | None = None
     unpriced: bool | None = None
+    tag: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CostEventRow:
-    """A ledger row and the keys of all entities that see it, by type."""
+    """A ledger row, the keys of all entities that see it, by type, and its corrections where asked for."""
 
     event: CostEvent
     entities: dict[str, str]
+    corrections: Sequence[CostEvent] = ()
 
 
 def find_cost_event(event_id: UUID) -> CostEventRow:
-    """One ledger row; raises NotFound."""
+    """One ledger row with its corrections; raises NotFound."""
     event = CostEvent.objects.select_related("entity", "series").filter(pk=event_id).first()
     if event is None:
         raise NotFound("not_found", "There is no such cost.")
-    return _with_entities([event])[0]
+    corrections = list(CostEvent.objects.filter(corrects=event_id).order_by("id"))
+    return replace(_with_entities([event])[0], corrections=corrections)
 
 
 def cost_event_page(filters: CostFilters, *, limit: int, cursor: str | None) -> Page:
@@ -112,7 +117,11 @@ def filter_cost_events(filters: CostFilters) -> QuerySet[CostEvent]:
     if named:
         events = events.filter(series__in=CostSeries.objects.filter(**named))
     if filters.unpriced is not None:
-        events = events.filter(unpriced=filters.unpriced)
+        priced_later = CostEvent.objects.filter(corrects=OuterRef("pk"), unpriced=-1)
+        without_price = Q(unpriced=1) & ~Exists(priced_later)
+        events = events.filter(without_price if filters.unpriced else ~without_price)
+    if filters.tag is not None:
+        events = with_tag(events, *filters.tag)
     return events
 
 

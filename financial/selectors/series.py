@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from agent_factory_site.common.caching import CommittedCache
 from financial.models import CostSeries
@@ -34,3 +35,9 @@ def series_by_id(numbers: Collection[int]) -> dict[int, SeriesNames]:
         _names.put_on_commit(stored)
         found.update(stored)
     return found
+
+
+def series_labels(name: Literal["cost_type", "provider", "model"], limit: int = 500) -> list[str]:
+    """The providers, models or cost types that occur on the ledger, in alphabetical order."""
+    rows = CostSeries.objects.exclude(**{name: ""}).order_by(name).values_list(name, flat=True).distinct()
+    return list(rows[:limit])

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -66,11 +67,24 @@ def import_costs(
     if dry_run:
         return _Import(path, path.name, chosen, options, identity, watch).run_dry()
     with only_import_of(identity, imports_folder()):
-        work = _Import(path, path.name, chosen, options, identity, watch)
-        fingerprint = _fingerprint(identity, profile, options)
-        row = interrupted_import(fingerprint) or _begin(path.name, profile, options)
-        row.sha256, row.fingerprint = identity.sha256, fingerprint
-        return work.run(row, rejects)
+        row = interrupted_import(_fingerprint(identity, profile, options))
+        row = row or new_import(path.name, profile, options)
+        return _Import(path, path.name, chosen, options, identity, watch).run(row, rejects)
+
+
+def run_import(*, row: CostImport, path: Path, watch: ImportWatch) -> ImportReport:
+    """Do, or go on with, the import that ``row`` stands for, of the uploaded file at ``path``."""
+    profile, options = find_profile(row.profile), load_options(row.options)
+    identity = identify(path, settings.IMPORT_MAX_BYTES, watch.on_hash)
+    with only_import_of(identity, imports_folder()):
+        return _Import(path, row.file_name, profile, options, identity, watch).run(row, None)
+
+
+def check_import(*, path: Path, profile: str, options: ImportOptions) -> None:
+    """Refuse what would be refused before the first row, without reading the whole file."""
+    chosen = find_profile(profile)
+    _refuse(check_options(chosen, options))
+    _check_columns(chosen, options, layout_of(path, settings.IMPORT_MAX_BYTES))
 
 
 def find_profile(name: str) -> Profile:
@@ -103,7 +117,14 @@ def store_options(options: ImportOptions) -> dict[str, Any]:
     }
 
 
-def _begin(file_name: str, profile: str, options: ImportOptions) -> CostImport:
+def load_options(stored: dict[str, Any]) -> ImportOptions:
+    """The options that :func:`store_options` made JSON of."""
+    origin = stored["time_origin"]
+    return ImportOptions(stored["map"], stored["set"], datetime.fromisoformat(origin) if origin else None)
+
+
+def new_import(file_name: str, profile: str, options: ImportOptions) -> CostImport:
+    """A row, not stored yet, for an import by the acting actor."""
     actor = current_actor()
     return CostImport(
         file_name=file_name[:255],
@@ -117,6 +138,10 @@ def _begin(file_name: str, profile: str, options: ImportOptions) -> CostImport:
 def _fingerprint(identity: FileIdentity, profile: str, options: ImportOptions) -> str:
     said = json.dumps([identity.sha256, profile, store_options(options)], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _check_columns(profile: Profile, options: ImportOptions, layout: Layout) -> None:
+    _refuse(check_columns(profile, options, layout.columns, list(PROFILES.values()), layout.kind))
 
 
 def _refuse(errors: Sequence[FieldError]) -> None:
@@ -144,14 +169,8 @@ class _Import:
         self.watch = watch
         self.counts = ImportCounts()
         self.began = time.monotonic()
-        self.layout = self._layout()
-
-    def _layout(self) -> Layout:
-        layout = layout_of(self.path, self.identity.size)
-        _refuse(
-            check_columns(self.profile, self.options, layout.columns, list(PROFILES.values()), layout.kind)
-        )
-        return layout
+        self.layout = layout_of(path, identity.size)
+        _check_columns(profile, options, self.layout)
 
     def run(self, row: CostImport, rejects: Path | None) -> ImportReport:
         """Import for good, keeping ``row`` up to date."""
@@ -166,7 +185,8 @@ class _Import:
         doubtful = row.counted_at is not None
         row.started_at = row.started_at or timezone.now()
         row.counted_at = row.counted_at or timezone.now()
-        row.bytes_total = self.identity.size
+        row.sha256, row.bytes_total = self.identity.sha256, self.identity.size
+        row.fingerprint = _fingerprint(self.identity, self.profile.name, self.options)
         row.save()
         with self._ending(row, reject_file):
             self._announce(place)
@@ -196,7 +216,7 @@ class _Import:
                 outcome = record_costs(costs=costs)
                 transaction.set_rollback(True)
             self._count(records, outcome, None)
-            self.watch.on_batch(records[-1].end, self.counts)
+            self.watch.on_batch(self.counts)
             if self.watch.should_stop():
                 complete = records[-1].end >= self.identity.size
                 break
@@ -206,7 +226,8 @@ class _Import:
         given = {*self.options.assignments, *self.options.mapping}
         self.watch.on_begin(
             ImportBeginning(
-                bytes_total=self.identity.size,
+                # The header is a line, and no row.
+                lines=self.identity.lines - self.layout.start.line,
                 resumed_after_row=place.row,
                 assumed={
                     name: self.profile.defaults[name] for name in self.profile.assumed if name not in given
@@ -240,8 +261,8 @@ class _Import:
         counts.rejected += len(outcome.rejected)
         counts.amount += outcome.amount
         for event in outcome.accepted.values():
-            counts.unpriced += bool(event.charge.unpriced)
-            for name, quantity in zip(USAGE_FIELDS, event.charge.quantities):
+            counts.unpriced += event.entry.unpriced
+            for name, quantity in zip(USAGE_FIELDS, event.entry.usage):
                 if quantity:
                     counts.usage[name] += quantity
         for index in sorted(outcome.rejected):
@@ -276,7 +297,7 @@ class _Import:
         row.bytes_done, row.lines_done, row.rejects_bytes = last.end, last.last_line, rejects.size
         row.counted_at = timezone.now()
         row.save(update_fields=[*_COUNTED, "bytes_done", "lines_done", "rejects_bytes", "counted_at"])
-        self.watch.on_batch(last.end, self.counts)
+        self.watch.on_batch(self.counts)
 
     @contextmanager
     def _ending(self, row: CostImport, rejects: RejectFile) -> Iterator[None]:

@@ -17,7 +17,9 @@ def assert_books_agree() -> None:
     events = {event.id: event for event in CostEvent.objects.all()}
     assert set(CostEventKey.objects.values_list("event", flat=True)) == set(events)
     seen_by = defaultdict(list)
-    for event, entity, occurred_at in CostAttribution.objects.values_list("event", "entity_id", "occurred_at"):
+    for event, entity, occurred_at in CostAttribution.objects.values_list(
+        "event", "entity_id", "occurred_at"
+    ):
         assert events[event].occurred_at == occurred_at
         seen_by[event].append(entity)
     assert set(seen_by) == set(events)

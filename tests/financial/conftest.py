@@ -24,9 +24,7 @@ class Api:
     def post(self, path: str, body: Any, **headers: str) -> Any:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         kind = headers.pop("content_type", "application/json")
-        return self.client.post(
-            path, content, content_type=kind, headers={"X-API-Key": self.key, **headers}
-        )
+        return self.client.post(path, content, content_type=kind, headers={"X-API-Key": self.key, **headers})
 
     def get(self, path: str, **query: Any) -> Any:
         return self.client.get(path, query, headers={"X-API-Key": self.key})

@@ -22,7 +22,12 @@ pytestmark = pytest.mark.django_db
 
 START = datetime(2026, 10, 24, tzinfo=UTC)
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "Asia/Kolkata"]
-MODELS = [("openai", "gpt-4o"), ("openai", "gpt-4o-mini"), ("anthropic", "claude-sonnet-4-5"), ("own", "unknown-7b")]
+MODELS = [
+    ("openai", "gpt-4o"),
+    ("openai", "gpt-4o-mini"),
+    ("anthropic", "claude-sonnet-4-5"),
+    ("own", "unknown-7b"),
+]
 
 
 def key_of(moment: datetime, unit: str, zone: ZoneInfo) -> str:
@@ -49,7 +54,9 @@ events = st.lists(
     st.sampled_from(["hour", "day", "week", "month"]),
     st.lists(st.sampled_from(["provider", "model", "cost_type"]), unique=True, max_size=2),
 )
-def test_any_range_zone_and_grouping_equals_brute_force(django_db_blocker, sent, one, other, zone, unit, dimensions):
+def test_any_range_zone_and_grouping_equals_brute_force(
+    django_db_blocker, sent, one, other, zone, unit, dimensions
+):
     from django.db import transaction
 
     tz = ZoneInfo(zone)
@@ -71,7 +78,8 @@ def test_any_range_zone_and_grouping_equals_brute_force(django_db_blocker, sent,
             entity__key="a", occurred_at__gte=start, occurred_at__lt=end
         ).select_related("series"):
             key = tuple(
-                key_of(event.occurred_at, unit, tz) if g == unit else getattr(event.series, g) for g in group_by
+                key_of(event.occurred_at, unit, tz) if g == unit else getattr(event.series, g)
+                for g in group_by
             )
             for index, value in enumerate((1, int(event.unpriced), event.base_amount, event.output_tokens)):
                 expected[key][index] += value
@@ -95,7 +103,11 @@ def test_the_shape_of_an_answer(api, cost):
     body = answer.json()
     assert answer.status_code == 200
     assert list(body) == ["entity_type", "entity_id", "start", "end", "currency", "total", "breakdown"]
-    assert (body["start"], body["end"], body["currency"]) == ("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", "USD")
+    assert (body["start"], body["end"], body["currency"]) == (
+        "2026-11-01T00:00:00Z",
+        "2026-12-01T00:00:00Z",
+        "USD",
+    )
     assert body["total"]["amount"] == "2.5102"
     assert body["total"]["events"] == 3
     assert [(group["key"], group["amount"], group["events"]) for group in body["breakdown"]] == [
@@ -104,13 +116,23 @@ def test_the_shape_of_an_answer(api, cost):
         (["2026-11-03", "gpt-4o"], "0.0051", 1),
     ]
     assert body["breakdown"][1]["usage"]["cache_read_tokens"] == 800
-    one = api.get(f"{COSTS}/agent/support-bot", start="2026-11-01", end="2026-12-01", group_by="cost_type").json()
-    assert [(group["key"], group["amount"]) for group in one["breakdown"]] == [("tool", "2.50"), ("llm", "0.0102")]
+    one = api.get(
+        f"{COSTS}/agent/support-bot", start="2026-11-01", end="2026-12-01", group_by="cost_type"
+    ).json()
+    assert [(group["key"], group["amount"]) for group in one["breakdown"]] == [
+        ("tool", "2.50"),
+        ("llm", "0.0102"),
+    ]
 
 
 def test_every_entity_sees_the_cost_and_the_fleet_counts_it_once(api, cost):
     api.post(COSTS, cost())
-    for kind, key in (("agent", "support-bot"), ("user", "u-17"), ("team", "emea"), ("experiment", "prompt-v2")):
+    for kind, key in (
+        ("agent", "support-bot"),
+        ("user", "u-17"),
+        ("team", "emea"),
+        ("experiment", "prompt-v2"),
+    ):
         body = api.get(f"{COSTS}/{kind}/{key}", start="2026-11-01", end="2026-12-01").json()
         assert body["total"]["amount"] == "0.0051"
     summary = api.get("/api/v1/financial/summary", start="2026-11-01", end="2026-12-01").json()
@@ -123,7 +145,9 @@ def test_a_never_seen_entity_has_nothing(api):
     assert (body["total"]["events"], body["total"]["amount"], body["breakdown"]) == (0, "0.00", [])
 
 
-@pytest.mark.parametrize("name", ["team/a/b", "päron", "100%", "a b", "x?y", "https://x.org/~me", "..", "a\\b"])
+@pytest.mark.parametrize(
+    "name", ["team/a/b", "päron", "100%", "a b", "x?y", "https://x.org/~me", "..", "a\\b"]
+)
 def test_entity_ids_are_the_rest_of_the_path(api, cost, name):
     api.post(COSTS, cost(entity_id=name, entities={}))
     for path in (quote(name), quote(name, safe="")):
@@ -138,7 +162,9 @@ def test_dates_are_read_in_the_zone_asked_for(api, cost):
     ).json()
     assert kathmandu["start"] == "2026-11-01T18:15:00Z"
     assert [group["key"] for group in kathmandu["breakdown"]] == ["2026-11-02"]
-    assert api.get(f"{COSTS}/agent/support-bot", start="2026-11-02", end="2026-11-03").json()["breakdown"] == []
+    assert (
+        api.get(f"{COSTS}/agent/support-bot", start="2026-11-02", end="2026-11-03").json()["breakdown"] == []
+    )
 
 
 def test_filters_narrow_a_breakdown(api, cost):
@@ -146,7 +172,9 @@ def test_filters_narrow_a_breakdown(api, cost):
     query = {"start": "2026-11-02T10:05:00Z", "end": "2026-12-01", "group_by": "model"}
     body = api.get("/api/v1/financial/summary", model="gpt-4o", **query).json()
     assert [group["key"] for group in body["breakdown"]] == ["gpt-4o"]
-    both = api.get("/api/v1/financial/summary", model=["gpt-4o", "gpt-4o-mini"], provider="openai", **query).json()
+    both = api.get(
+        "/api/v1/financial/summary", model=["gpt-4o", "gpt-4o-mini"], provider="openai", **query
+    ).json()
     assert both["total"]["events"] == 2
     assert api.get("/api/v1/financial/summary", cost_type="tool", **query).json()["total"]["events"] == 0
 
@@ -200,7 +228,9 @@ def test_a_month_is_read_in_a_fixed_number_of_queries(api, cost, django_assert_m
     start, end = datetime(2026, 10, 20, 1, 2, 3, tzinfo=zone), datetime(2026, 11, 20, 4, 5, 6, tzinfo=zone)
     # The entity, two ragged ends, a stretch on each side of the change of clocks, and the names of series.
     with django_assert_max_num_queries(6):
-        cost_breakdown(entity=("agent", "support-bot"), start=start, end=end, group_by=["day", "model"], zone=zone)
+        cost_breakdown(
+            entity=("agent", "support-bot"), start=start, end=end, group_by=["day", "model"], zone=zone
+        )
 
 
 def test_a_sum_past_64_bits_is_refused_by_name(api, cost):

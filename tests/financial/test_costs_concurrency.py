@@ -87,9 +87,7 @@ for n in range(100000):
     # What was answered is there; at most the one in flight is there without an answer.
     assert 50 * reported <= stored <= 50 * (reported + 1)
     assert_books_agree()
-    again = start(
-        RECORD + f"print(len(record_costs(costs=batch(0, {stored + 50})).accepted))", live_database
-    )
+    again = start(RECORD + f"print(len(record_costs(costs=batch(0, {stored + 50})).accepted))", live_database)
     assert again.stdout.readline() == "ready\n"
     again.stdin.write("go\n")
     again.stdin.flush()

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financial.domain.ranges import EPOCH_ORDINAL, Segment, from_micros, period_label, plan, to_micros, unit_seconds
+from financial.domain.ranges import (
+    EPOCH_ORDINAL,
+    Segment,
+    from_micros,
+    period_label,
+    plan,
+    to_micros,
+    unit_seconds,
+)
 
 ZONES = [
     "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe",
@@ -83,7 +91,10 @@ def test_a_month_in_berlin_is_days_inside_and_quarters_at_its_edges_unless_group
 def test_a_clock_change_splits_a_range():
     zone = ZoneInfo("Europe/Berlin")
     start, end = datetime(2026, 10, 1, tzinfo=zone), datetime(2026, 11, 1, tzinfo=zone)
-    assert [(s.level, s.offset) for s in plan(start, end, zone, "day")] == [("quarter", 7200), ("quarter", 3600)]
+    assert [(s.level, s.offset) for s in plan(start, end, zone, "day")] == [
+        ("quarter", 7200),
+        ("quarter", 3600),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +115,9 @@ def test_less_than_a_quarter_is_read_from_rows(start, end, expected):
 
 
 def test_times_where_no_cost_can_be_are_left_out():
-    segments = plan(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC), ZoneInfo("Asia/Tokyo"), "day")
+    segments = plan(
+        datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC), ZoneInfo("Asia/Tokyo"), "day"
+    )
     assert from_micros(segments[0].start).year == 1990
     assert from_micros(segments[-1].end).year == 2200
     assert plan(datetime(1, 1, 1, tzinfo=UTC), datetime(1900, 1, 1, tzinfo=UTC), UTC, None) == []

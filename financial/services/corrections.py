@@ -1,0 +1,135 @@
+"""Corrections: new rows that name the charge they correct and never bring it below zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Sum
+
+from agent_factory_site.common.errors import FieldError
+from agent_factory_site.common.money import format_amount, parse_amount
+from agent_factory_site.common.models import Entity
+from financial.domain.cost_input import Correction
+from financial.models import CostAttribution, CostEvent, CostEventKey
+
+from .entries import NO_QUANTITIES, Entry, stored_entry
+
+UNKNOWN: Final = FieldError(
+    "/corrects", "unknown_event", "There is no such event in the ledger, or its details were archived."
+)
+NOT_A_CHARGE: Final = FieldError("/corrects", "not_a_charge", "Only charges can be corrected.")
+
+
+def work_out_corrections(corrections: Sequence[Correction]) -> list[Entry | FieldError]:
+    """The entry of each correction, inheriting from its charge, or the one reason it cannot be booked.
+
+    The base amount is settled when the charge is locked, by :func:`admit_corrections`.
+    """
+    charges = inherited({correction.corrects for correction in corrections})
+    return [_entry(correction, charges.get(correction.corrects)) for correction in corrections]
+
+
+def inherited(ids: Iterable[UUID]) -> dict[UUID, Entry]:
+    """What corrections of the events ``ids`` inherit: an entry with amount 0 that names the event."""
+    events = CostEvent.objects.select_related("entity", "series").in_bulk(list(ids))
+    pairs = list(CostAttribution.objects.filter(event__in=list(events)).values_list("event", "entity_id"))
+    entities = Entity.objects.in_bulk({entity for _, entity in pairs})
+    seen_by: dict[UUID, dict[str, str]] = {}
+    for event, number in pairs:
+        seen_by.setdefault(event, {})[entities[number].type] = entities[number].key
+    return {
+        event.id: replace(
+            stored_entry(event, seen_by[event.id]),
+            amount=0,
+            base_amount=0,
+            unpriced=0,
+            price_version=None,
+            parts={},
+            usage=NO_QUANTITIES,
+            quantity=None,
+            unit="",
+            unit_price=None,
+            corrects=event.id,
+        )
+        for event in events.values()
+    }
+
+
+def _entry(correction: Correction, charge: Entry | None) -> Entry | FieldError:
+    if charge is None:
+        return UNKNOWN
+    if charge.kind != CostEvent.Kind.CHARGE:
+        return NOT_A_CHARGE
+    currency = charge.series[3]
+    if correction.currency not in (None, currency):
+        return FieldError(
+            "/currency", "other_currency", f"The event is in {currency}, and so is its correction."
+        )
+    return replace(
+        charge,
+        amount=parse_amount(correction.amount),
+        kind=CostEvent.Kind.CORRECTION,
+        reason=correction.reason,
+    )
+
+
+@dataclass(slots=True)
+class Net:
+    """What a charge comes to with its corrections so far, in nano-units of its own and the base currency."""
+
+    amount: int
+    base_amount: int
+
+
+def locked_nets(ids: Iterable[UUID]) -> dict[UUID, Net]:
+    """The charges ``ids`` with their corrections, locked in sorted order until the transaction ends."""
+    ordered = sorted(ids)
+    charges = CostEvent.objects.select_for_update().filter(pk__in=ordered).order_by("pk")
+    nets = {pk: Net(amount, base) for pk, amount, base in charges.values_list("pk", "amount", "base_amount")}
+    sums = (
+        CostEvent.objects.filter(corrects__in=ordered)
+        .values_list("corrects")
+        .annotate(Sum("amount"), Sum("base_amount"))
+    )
+    for pk, amount, base in sums:
+        nets[pk].amount += int(amount)
+        nets[pk].base_amount += int(base)
+    return nets
+
+
+def admit_corrections(entries: Mapping[UUID, Entry]) -> tuple[dict[UUID, Entry], dict[UUID, FieldError]]:
+    """Settle the base amount of each correction, or refuse the one that would bring its charge below zero.
+
+    ``entries`` by event key, in the order sent. Those whose key is already in the ledger are left as
+    they are: they are repeats. Runs in the transaction that records them.
+    """
+    nets = locked_nets({entry.corrects for entry in entries.values() if entry.corrects})
+    known = set(CostEventKey.objects.filter(key__in=list(entries)).values_list("key", flat=True))
+    admitted: dict[UUID, Entry] = {}
+    refused: dict[UUID, FieldError] = {}
+    for key, entry in entries.items():
+        assert entry.corrects is not None
+        net = nets.get(entry.corrects)
+        if key in known:
+            admitted[key] = entry
+        elif net is None:
+            refused[key] = UNKNOWN
+        elif net.amount + entry.amount < 0:
+            left = format_amount(net.amount)
+            refused[key] = FieldError(
+                "/amount", "below_zero", f"Only {left} is left of the event to correct."
+            )
+        else:
+            admitted[key] = settle(entry, net)
+    return admitted, refused
+
+
+def settle(entry: Entry, net: Net) -> Entry:
+    """``entry`` with the base amount that keeps the base net the exact conversion of the net."""
+    net.amount += entry.amount
+    base_amount = entry.exchange.convert(net.amount) - net.base_amount
+    net.base_amount += base_amount
+    return replace(entry, base_amount=base_amount)
