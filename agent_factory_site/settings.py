@@ -1,6 +1,7 @@
 """Settings: everything comes from the environment, with defaults that are safe on one machine.
 
-Every variable is listed in docs/settings.md.
+Every variable is listed in docs/settings.md. ``NAME_FILE`` names a file that holds the value of
+``NAME``, for secrets that a container platform mounts.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from agent_factory_site.common.environment import Environment
 from agent_factory_site.common.logs import logging_config
+from agent_factory_site.unfold_config import unfold_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+env = Environment()
 
 VAR_DIR = Path(env("VAR_DIR", default=str(BASE_DIR / "var"))).absolute()
 
@@ -48,6 +50,13 @@ SECRET_KEY = _secret_key()
 DEBUG = env.bool("DEBUG", default=False)
 PRODUCTION = env.bool("PRODUCTION", default=False)
 DEMO = env.bool("DEMO", default=False)
+RUNTIME_DIR = VAR_DIR / ("runtime-demo" if DEMO else "runtime")
+"""What one running system keeps for itself: lock, process list, private broker."""
+WEB_HOST = env("WEB_HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+WEB_WORKERS = env.int("WEB_WORKERS", default=0)
+WEB_THREADS = env.int("WEB_THREADS", default=0)
+WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=2)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -74,6 +83,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "agent_factory_site.common.health.ProbeMiddleware",
     "agent_factory_site.common.middleware.RequestContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -82,6 +92,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "agent_factory_site.common.middleware.ActorMiddleware",
+    "agent_factory_site.common.password_change.PasswordChangeMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -108,7 +119,9 @@ TEMPLATES = [
 # --- Database -----------------------------------------------------------------------------------
 
 DEFAULT_DATABASE = VAR_DIR / ("demo.sqlite3" if DEMO else "agent_factory.sqlite3")
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DEFAULT_DATABASE}")}
+_default_url = f"sqlite:///{DEFAULT_DATABASE}"
+# Demo data never meets a real ledger, whatever else is configured.
+DATABASES = {"default": env.db_url_config(_default_url) if DEMO else env.db("DATABASE_URL", default=_default_url)}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["ENGINE"] = "agent_factory_site.common.db.sqlite"
@@ -117,7 +130,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database.setdefault("OPTIONS", {}).update(
         timeout=20,
         transaction_mode="IMMEDIATE",
-        init_command="PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        # REPLACE fires the triggers of append-only tables only where triggers may nest.
+        init_command="PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA recursive_triggers=ON;",
     )
 elif _database["ENGINE"] == "django.db.backends.postgresql":
     # A new connection per request costs six times the throughput.
@@ -125,6 +139,8 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
     _database["CONN_HEALTH_CHECKS"] = True
 else:
     raise ImproperlyConfigured("DATABASE_URL must start with sqlite:// or postgres://.")
+DEMO_SEED = ("seed_demo", "financial.CostEvent")
+"""The command that fills a demo database, and the model by which it is known to be empty."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- People and sessions ------------------------------------------------------------------------
@@ -135,6 +151,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "agent_factory_site.common.password_change.NotTheOneTimePassword"},
 ]
 LOGIN_URL = "admin:login"
 SESSION_COOKIE_HTTPONLY = True
@@ -156,14 +173,27 @@ if PRODUCTION:
 # --- Language, time, files ----------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["agent_factory_site.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "agent_factory_site" / "static"]
-WHITENOISE_USE_FINDERS = True
+STATIC_COLLECTED = env.bool("STATIC_COLLECTED", default=False)
+"""Set in the container image, where ``collectstatic`` has run: hashed names, compressed files."""
+STATIC_ROOT = BASE_DIR / "staticfiles" if STATIC_COLLECTED else None
+WHITENOISE_USE_FINDERS = not STATIC_COLLECTED
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if STATIC_COLLECTED
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
 MEDIA_ROOT = VAR_DIR / "files"
 FILE_UPLOAD_PERMISSIONS = 0o600
+
+UNFOLD = unfold_config(debug=DEBUG, production=PRODUCTION, demo=DEMO)
 
 # --- API ----------------------------------------------------------------------------------------
 
@@ -208,40 +238,59 @@ COST_MAX_BODY_BYTES = env.int("COST_MAX_BODY_BYTES", default=32 * 1024 * 1024)
 COST_MAX_AMOUNT = env.int("COST_MAX_AMOUNT", default=1_000_000)
 COST_MAX_FUTURE = timedelta(minutes=env.int("COST_MAX_FUTURE_MINUTES", default=24 * 60))
 COST_EARLIEST = env("COST_EARLIEST", default="2015-01-01T00:00:00Z")
+COST_MAX_SUMMED_ROWS = env.int("COST_MAX_SUMMED_ROWS", default=1_000_000)
 COST_MAX_TAGS = env.int("COST_MAX_TAGS", default=50)
 COST_MAX_ENTITIES = env.int("COST_MAX_ENTITIES", default=20)
 COST_MAX_KEY_LENGTH = env.int("COST_MAX_KEY_LENGTH", default=255)
+EXCHANGE_RATE_MAX_AGE_DAYS = env.int("EXCHANGE_RATE_MAX_AGE_DAYS", default=0)
+IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", default=20 * 1024**3)
 
 # --- Background work ----------------------------------------------------------------------------
 
-REDIS_URL = env("REDIS_URL", default="")
-CELERY_BROKER_URL = env("CELERY_BROKER_URL", default=REDIS_URL or "filesystem://")
+REDIS_URL = "" if DEMO else env("REDIS_URL", default="")
+
+
+def _broker_url() -> str:
+    """``REDIS_URL``; else the private broker of the system running on ``VAR_DIR``; else a folder."""
+    if REDIS_URL:
+        return REDIS_URL
+    with suppress(OSError):
+        return (RUNTIME_DIR / "broker.url").read_text().strip()
+    return "filesystem://"
+
+
+CELERY_BROKER_URL = _broker_url()
 if CELERY_BROKER_URL.startswith("filesystem://"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "data_folder_in": str(VAR_DIR / "queue"),
-        "data_folder_out": str(VAR_DIR / "queue"),
-        "control_folder": str(VAR_DIR / "queue-control"),
+        "data_folder_in": str(RUNTIME_DIR / "queue"),
+        "data_folder_out": str(RUNTIME_DIR / "queue"),
+        "control_folder": str(RUNTIME_DIR / "queue-control"),
         "store_processed": False,
         "polling_interval": 0.1,
     }
 else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_RESULT_BACKEND = None
+CELERY_RESULT_EXPIRES = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
 CELERY_TIMEZONE = "UTC"
+BEAT_LEASE = timedelta(seconds=env.float("BEAT_LEASE_SECONDS", default=30.0))
 CELERY_BEAT_SCHEDULER = "agent_factory_site.common.beat:LeasedScheduler"
 CELERY_BEAT_SCHEDULE = {
     "dispatch-outbox": {"task": "common.dispatch_outbox", "schedule": 10.0},
     "sweep-jobs": {"task": "common.sweep_jobs", "schedule": 60.0},
     "prune-idempotency-records": {"task": "common.prune_idempotency_records", "schedule": 3600.0},
+    "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
 }
 
 # --- Logs ---------------------------------------------------------------------------------------
 
 LOG_FORMAT = env("LOG_FORMAT", default="json" if PRODUCTION else "console")
-LOGGING = logging_config(LOG_FORMAT, env("LOG_LEVEL", default="INFO"))
+LOG_LEVEL = env("LOG_LEVEL", default="INFO")
+LOGGING = logging_config(LOG_FORMAT, LOG_LEVEL)
