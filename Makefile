@@ -3,8 +3,6 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 
-# Given as `make run PORT=8001`, these have to reach the programs.
-export PORT SLOW
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test bench bench-large lock clean python run-environment test-environment

@@ -32,5 +32,10 @@ class User(AuditedModel, AbstractUser):
 
     objects: ClassVar[AuditedUserManager] = AuditedUserManager()
 
+    def set_password(self, raw_password: str | None) -> None:
+        """A password that somebody chose is no longer the one-time password."""
+        super().set_password(raw_password)
+        self.must_change_password = False
+
     class Meta(AbstractUser.Meta):
         permissions = [(codename(scope), f"API: {what}") for scope, what in SCOPES.items()]

@@ -1,0 +1,55 @@
+"""Settings from environment variables, read strictly.
+
+django-environ parses URLs well, and single values too kindly: it follows a leading ``$`` to another
+variable (a secret key may begin with one), reads ``1e3`` as 13, and any misspelt truth value as false.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+TRUTH: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+class Environment(environ.Env):  # type: ignore[misc]
+    """Reads ``NAME``, or the file named by ``NAME_FILE``; an empty value is the same as none."""
+
+    def get_value(self, var: str, cast: Any = None, default: Any = None, parse_default: bool = False) -> Any:
+        """The value of ``var`` as ``cast``, or ``default``; one sentence when it cannot be read."""
+        text = self._text(var)
+        if text == "":
+            return default
+        try:
+            if cast is bool:
+                return TRUTH[text.lower()]
+            if cast is list:
+                return [item.strip() for item in text.split(",") if item.strip()]
+            return text if cast is None else cast(text)
+        except (KeyError, ValueError) as error:
+            kind = (
+                "on or off (1 or 0, true or false, yes or no)" if cast is bool else f"of type {cast.__name__}"
+            )
+            raise ImproperlyConfigured(f"{var}={text!r} is not {kind}.") from error
+
+    def _text(self, var: str) -> str:
+        path = os.environ.get(f"{var}_FILE", "")
+        if not path:
+            return os.environ.get(var, "").strip()
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{var}_FILE={path!r} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,1 @@
+"""What ``manage.py up`` does: keeps web, worker and beat running on one machine."""

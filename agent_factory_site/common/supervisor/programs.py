@@ -1,0 +1,87 @@
+"""The programs that make up the system, each as a command line.
+
+``manage.py up`` runs them side by side; in containers ``manage.py run_process`` becomes one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from django.conf import settings
+from django.db import connection
+
+RUNNING_AS_ROOT: Final = "You're running the worker with superuser privileges"
+"""Celery's six lines about it are for workers that accept pickles; ours take JSON only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A command line, the signal that asks it to stop, and what it needs in its environment."""
+
+    name: str
+    argv: tuple[str, ...]
+    stop_signal: signal.Signals = signal.SIGTERM
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def web(host: str, port: int) -> Program:
+    """The web server: granian, WSGI, threads."""
+    return Program(
+        "web",
+        (
+            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
+            *("--host", host, "--port", str(port)),
+            *("--workers", str(web_workers()), "--blocking-threads", str(web_threads())),
+            # A database connection lives as long as its thread.
+            *("--blocking-threads-idle-timeout", "600"),
+            *("--workers-kill-timeout", "5", "--log-level", "warning"),
+            "agent_factory_site.wsgi:application",
+        ),
+    )
+
+
+def worker(node: str = "worker") -> Program:
+    """The Celery worker; ``node`` is its name among the workers of one broker and machine."""
+    return Program(
+        "worker",
+        (
+            *_celery("worker"),
+            *("--concurrency", str(settings.WORKER_CONCURRENCY), "--hostname", f"{node}@%h"),
+            *("--without-gossip", "--without-mingle"),
+        ),
+        # Asks for a stop that is over after worker_soft_shutdown_timeout; SIGTERM waits for ever.
+        stop_signal=signal.SIGQUIT,
+    )
+
+
+def beat(holder: str = "") -> Program:
+    """Celery beat, never inside the worker; ``holder`` is its name to the lease."""
+    return Program(
+        "beat",
+        (*_celery("beat"), "--pidfile="),
+        environment={"BEAT_HOLDER": holder} if holder else {},
+    )
+
+
+def web_threads() -> int:
+    """Requests that one web process works on at a time: ``WEB_THREADS``, else by the cores."""
+    return int(settings.WEB_THREADS) or min(8, 2 * (os.cpu_count() or 1) + 1)
+
+
+def web_workers() -> int:
+    """Processes of the web server: ``WEB_WORKERS``, else one on SQLite, which has one writer."""
+    if settings.WEB_WORKERS:
+        return int(settings.WEB_WORKERS)
+    return 1 if connection.vendor == "sqlite" else min(4, os.cpu_count() or 1)
+
+
+def _celery(command: str) -> tuple[str, ...]:
+    return (
+        *(sys.executable, "-W", f"ignore:{RUNNING_AS_ROOT}", "-m", "celery", "--quiet"),
+        *("-A", "agent_factory_site", command, "--loglevel", settings.LOG_LEVEL),
+    )
