@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from agent_factory_site.common import error_pages
+from agent_factory_site.common import error_pages, health
 from agent_factory_site.common.api.documentation import DocsView, RootView, SchemaView
 
 handler400 = error_pages.bad_request
@@ -14,6 +14,8 @@ handler404 = error_pages.not_found
 handler500 = error_pages.server_error
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("livez", health.livez, name="livez"),
+    path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
     path("api/v1/financial/", include("financial.api.urls")),
     path("api/schema", SchemaView.as_view(), name="api-schema"),
