@@ -20,10 +20,11 @@ CHUNK: Final = 1024 * 1024
 
 
 class FileIdentity(NamedTuple):
-    """The SHA-256 and size of a file's content, unpacked: a file and its gzip are the same file."""
+    """The SHA-256, bytes and lines of a file's content, unpacked: a file and its gzip are the same file."""
 
     sha256: str
     size: int
+    lines: int
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def open_content(path: Path) -> Iterator[BinaryIO]:
             else:
                 yield raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise Invalid("damaged_gzip", f"{path.name} is damaged: {error}.") from error
+        raise Invalid("damaged_gzip", f"The gzip file is damaged: {error}.") from error
     except OSError as error:
         if error.filename is None or Path(os.fsdecode(error.filename)) != path:
             raise
@@ -48,18 +49,21 @@ def open_content(path: Path) -> Iterator[BinaryIO]:
 def identify(path: Path, max_bytes: int, on_read: Callable[[int], None]) -> FileIdentity:
     """Hash the content; ``on_read`` is told the bytes read so far. :class:`Invalid` beyond ``max_bytes``."""
     digest = hashlib.sha256()
-    size = 0
+    size = lines = 0
+    last = b"\n"
     with open_content(path) as content:
         while chunk := content.read(CHUNK):
             size += len(chunk)
             if size > max_bytes:
                 raise Invalid(
                     "too_large",
-                    f"{path.name} holds more than {max_bytes} bytes (the setting IMPORT_MAX_BYTES).",
+                    f"The file holds more than {max_bytes} bytes (the setting IMPORT_MAX_BYTES).",
                 )
             digest.update(chunk)
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
             on_read(size)
-    return FileIdentity(digest.hexdigest(), size)
+    return FileIdentity(digest.hexdigest(), size, lines + (last != b"\n"))
 
 
 def layout_of(path: Path, size: int) -> Layout:
@@ -68,7 +72,7 @@ def layout_of(path: Path, size: int) -> Layout:
         try:
             return find_layout(read_lines(content, Place(), size))
         except UnreadableFile as error:
-            raise Invalid(error.code, f"{path.name}: {error.detail}") from error
+            raise Invalid(error.code, error.detail) from error
 
 
 def read_lines(content: BinaryIO, place: Place, stop: int) -> Iterator[Line]:

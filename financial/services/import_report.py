@@ -32,10 +32,11 @@ class ImportCounts:
 class ImportBeginning:
     """Known before the first row: how much there is, and what the person importing should know.
 
-    ``assumed`` are values that the profile supplies because such files do not hold them.
+    ``lines`` is as good as the number of rows, which is known at the end. ``assumed`` are values that
+    the profile supplies because such files do not hold them.
     """
 
-    bytes_total: int
+    lines: int
     resumed_after_row: int
     assumed: dict[str, str]
     unused_columns: list[str]
@@ -57,11 +58,11 @@ class ImportReport:
 class ImportWatch:
     """Who follows an import: told what happens, asked between batches whether to stop.
 
-    ``on_hash(bytes)`` while the file is identified, ``on_begin(beginning)`` once, then after each batch
-    ``on_batch(bytes_done, counts)``.
+    ``on_hash(bytes)`` while the file is identified, ``on_begin(beginning)`` once, then ``on_batch(counts)``
+    after each batch.
     """
 
     on_hash: Callable[[int], None] = lambda done: None
     on_begin: Callable[[ImportBeginning], None] = lambda beginning: None
-    on_batch: Callable[[int, ImportCounts], None] = lambda done, counts: None
+    on_batch: Callable[[ImportCounts], None] = lambda counts: None
     should_stop: Callable[[], bool] = lambda: False

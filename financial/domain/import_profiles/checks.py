@@ -47,7 +47,7 @@ def _bad_assignment(profile: Profile, options: ImportOptions, name: str, value: 
     try:
         if name.startswith("usage."):
             read_count(value)
-        elif name == "amount":
+        elif name in ("amount", "quantity"):
             read_amount(value)
         elif name == "occurred_at":
             read_time(value, unit=profile.time_unit, origin=options.time_origin, naive_utc=profile.naive_utc)

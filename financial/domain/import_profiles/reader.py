@@ -100,7 +100,7 @@ class RowReader:
             return read_time(
                 value, unit=self._profile.time_unit, origin=self._origin, naive_utc=self._profile.naive_utc
             )
-        if name == "amount":
+        if name in ("amount", "quantity"):
             return read_amount(value)
         return read_text(value)
 
