@@ -71,7 +71,7 @@ def _entry(correction: Correction, charge: Entry | None) -> Entry | FieldError:
     return replace(
         charge,
         amount=parse_amount(correction.amount),
-        kind=CostEvent.Kind.CORRECTION,
+        kind=CostEvent.Kind.CORRECTION.value,
         reason=correction.reason,
     )
 

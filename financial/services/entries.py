@@ -54,7 +54,7 @@ class Entry:
     exchange: Exchange = SAME
     run_id: str = ""
     tags: dict[str, str] = field(default_factory=dict)
-    kind: str = CostEvent.Kind.CHARGE
+    kind: str = CostEvent.Kind.CHARGE.value
     corrects: UUID | None = None
     reason: str = ""
 

@@ -28,7 +28,7 @@ def assert_books_agree() -> None:
         for event in events.values():
             assert not event.parts or sum(event.parts.values()) == event.amount
             assert event.entity_id in seen_by[event.id]
-            values = [1, int(event.unpriced), event.amount, event.base_amount]
+            values = [int(event.kind == "charge"), event.unpriced, event.amount, event.base_amount]
             values += [getattr(event, name) for name in USAGE_FIELDS]
             for entity in (*seen_by[event.id], fleet):
                 sums = expected[(entity, int(event.occurred_at.timestamp()) // seconds, event.series_id)]
