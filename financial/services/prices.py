@@ -6,7 +6,7 @@ database triggers renew with every change, stays the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Final
@@ -147,6 +147,19 @@ def adopt_catalogue_prices(*, name: ModelName) -> int:
         return _in_turn(lambda: _adopt(name, found))
 
 
+def known_prices(*, name: ModelName) -> list[PriceVersion]:
+    """Every price in use of a normalised name, in order of precedence; writes nothing.
+
+    A model that was never used has no rows of the catalogue yet: it is shown as it would be copied.
+    """
+    rows = list(prices_in_use(name))
+    found = find_in_catalogue(name)
+    if found is not None and not _are_copied(rows):
+        version = catalogue_version()
+        rows += [_row(name, found, price, version) for price in found.prices]
+    return _by_precedence(name, rows)
+
+
 def _adopt(name: ModelName, found: CatalogueModel) -> int:
     if prices_in_use(name).filter(source=PriceVersion.Source.CATALOGUE).exists():
         return 0
@@ -196,23 +209,31 @@ def _row(name: ModelName, found: CatalogueModel, price: CataloguePrice, version:
     )
 
 
-def _timeline(name: ModelName, service_tier: str) -> _Timeline:
-    rows = list(prices_in_use(name))
-    copied = any(row.source == PriceVersion.Source.CATALOGUE for row in rows)
-    if not copied and find_in_catalogue(name) is not None:
-        adopt_catalogue_prices(name=name)
-        rows = list(prices_in_use(name))
-    canonical = next((row.catalogue_model for row in rows if row.catalogue_model), name.model)
-    wider = []
-    if canonical != name.model:
-        named = prices_in_use(ModelName(name.provider, canonical))
-        wider = list(named.filter(source=PriceVersion.Source.OVERRIDE))
+def _are_copied(rows: Iterable[PriceVersion]) -> bool:
+    return any(row.source == PriceVersion.Source.CATALOGUE for row in rows)
+
+
+def _by_precedence(name: ModelName, rows: list[PriceVersion]) -> list[PriceVersion]:
+    """``rows`` of ``name`` with the overrides of the catalogue's name of it in their place."""
     own = [row for row in rows if row.source == PriceVersion.Source.OVERRIDE]
     catalogue = [row for row in rows if row.source == PriceVersion.Source.CATALOGUE]
-    versions = tuple(_version(row) for row in (*own, *wider, *catalogue) if row.service_tier == service_tier)
+    wider: list[PriceVersion] = []
+    if catalogue and catalogue[0].catalogue_model != name.model:
+        named = prices_in_use(ModelName(name.provider, catalogue[0].catalogue_model))
+        wider = list(named.filter(source=PriceVersion.Source.OVERRIDE))
+    return [*own, *wider, *catalogue]
+
+
+def _timeline(name: ModelName, service_tier: str) -> _Timeline:
+    rows = list(prices_in_use(name))
+    if not _are_copied(rows) and find_in_catalogue(name) is not None:
+        adopt_catalogue_prices(name=name)
+        rows = list(prices_in_use(name))
+    rows = _by_precedence(name, rows)
+    versions = tuple(_version(row) for row in rows if row.service_tier == service_tier)
     if versions:
         return _Timeline(versions, Unpriced("not_yet_priced", f"{name.provider}/{name.model} {service_tier}"))
-    if rows or wider:
+    if rows:
         return _Timeline((), Unpriced("unknown_tier", f"{name.provider}/{name.model} {service_tier}"))
     return _Timeline((), Unpriced("unknown_model", f"{name.provider}/{name.model}"))
 
