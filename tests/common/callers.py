@@ -1,0 +1,58 @@
+"""Who calls the API in tests."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from agent_factory_site.common.models import User
+from agent_factory_site.common.services.api_keys import create_api_key
+
+
+def key_headers(*scopes: str) -> dict[str, str]:
+    """The headers of a new API key with ``scopes``."""
+    return {"Authorization": f"Bearer {create_api_key(name='test', scopes=scopes)[1]}"}
+
+
+def make_user(username: str = "ada", **fields: object) -> User:
+    """A member of staff."""
+    return User.objects.create_user(username=username, **{"is_staff": True, **fields})
+
+
+@contextmanager
+def granian(application: str, database: str, **env: str) -> Iterator[str]:
+    """The URL of a real server of ``application``, one process, on ``database``."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--blocking-threads", "4", "--no-ws", application]
+    server = subprocess.Popen(
+        command,
+        env=os.environ | {"DATABASE_URL": database} | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        _await_port(server, port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+
+
+def _await_port(server: subprocess.Popen[str], port: int) -> None:
+    """The server says that its worker has started before it listens: only connecting tells."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise AssertionError(server.communicate()[0])
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the server did not listen within a minute")
