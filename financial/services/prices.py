@@ -6,7 +6,7 @@ database triggers renew with every change, stays the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Final
@@ -76,7 +76,7 @@ _Key = tuple[str, str, str]
 class _Memory:
     """The timelines of one revision."""
 
-    def __init__(self, token: UUID | None) -> None:
+    def __init__(self, token: Hashable) -> None:
         self.token = token
         self.timelines: dict[_Key, _Timeline] = {}
 
