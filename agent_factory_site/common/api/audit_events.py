@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast, get_args
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from agent_factory_site.common.actors import Actor, ActorKind
 from agent_factory_site.common.models import AuditEvent
 from agent_factory_site.common.selectors.audit_events import find_audit_events
 
@@ -37,14 +38,20 @@ class AuditEventSerializer(StrictSerializer):
 class AuditEventQuery(StrictSerializer):
     """Filters of the audit trail."""
 
-    actor = serializers.CharField(
-        required=False, help_text="A kind (`command`), or a kind and an id (`user:7`)."
-    )
+    actor = serializers.CharField(required=False, help_text="A kind and an id, such as `user:7`.")
     action = serializers.CharField(required=False)
     target_type = serializers.CharField(required=False)
     target_id = serializers.CharField(required=False)
+    request_id = serializers.CharField(required=False)
     since = InstantField(required=False, help_text="From this time on.")
     until = InstantField(required=False, help_text="Before this time.")
+
+    def validate_actor(self, value: str) -> Actor:
+        kind, _, identity = value.partition(":")
+        if kind not in get_args(ActorKind) or not identity:
+            kinds = ", ".join(get_args(ActorKind))
+            raise serializers.ValidationError(f"A kind ({kinds}), a colon and an id.", "bad_actor")
+        return Actor(cast("ActorKind", kind), identity)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "since" in attrs and "until" in attrs and attrs["since"] >= attrs["until"]:

@@ -28,7 +28,13 @@ class AuditEvent(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["-at", "-id"], name="common_audit_at"),
-            models.Index(fields=["target_type", "target_id"], name="common_audit_target"),
+            # One for each filter of the trail, in the order it is read in.
+            models.Index(fields=["target_type", "target_id", "-at", "-id"], name="common_audit_target"),
+            models.Index(fields=["actor_kind", "actor_id", "-at", "-id"], name="common_audit_actor"),
+            models.Index(fields=["action", "-at", "-id"], name="common_audit_action"),
+            models.Index(
+                fields=["request_id"], name="common_audit_request", condition=~models.Q(request_id="")
+            ),
         ]
 
     def __str__(self) -> str:
