@@ -28,6 +28,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='auditevent',
-            index=models.Index(condition=models.Q(('request_id', ''), _negated=True), fields=['request_id'], name='common_audit_request'),
+            index=models.Index(fields=['request_id'], name='common_audit_request'),
         ),
     ]

@@ -32,9 +32,7 @@ class AuditEvent(models.Model):
             models.Index(fields=["target_type", "target_id", "-at", "-id"], name="common_audit_target"),
             models.Index(fields=["actor_kind", "actor_id", "-at", "-id"], name="common_audit_actor"),
             models.Index(fields=["action", "-at", "-id"], name="common_audit_action"),
-            models.Index(
-                fields=["request_id"], name="common_audit_request", condition=~models.Q(request_id="")
-            ),
+            models.Index(fields=["request_id"], name="common_audit_request"),
         ]
 
     def __str__(self) -> str:
