@@ -132,6 +132,12 @@ def _object(
 def _parse_price(path: tuple[str | int, ...], value: object, errors: list[RateError]) -> int | None:
     match = _DECIMAL.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        errors.append(RateError(path, "not_a_price", 'must be a string such as "2.50", at most 18 decimals'))
+        errors.append(
+            RateError(
+                path,
+                "not_a_price",
+                'must be a price in a string such as "2.50", not negative, at most 18 decimals',
+            )
+        )
         return None
     return int(match[1] + (match[2] or "").ljust(_PLACES, "0"))
