@@ -64,6 +64,16 @@ def _acting() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    """Caches of committed rows outlive neither a test nor the flush at its end."""
+    from agent_factory_site.common.caching import clear_committed_caches
+
+    clear_committed_caches()
+    yield
+    clear_committed_caches()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _flush_lifts_append_only() -> Iterator[None]:
     """Tests that commit are cleaned up by a flush, which the ledger's triggers would refuse."""
