@@ -379,14 +379,18 @@ import json
 from datetime import datetime, UTC
 from financial.services.prices import PriceResolver
 at = datetime(2026, 11, 2, 10, 11, 12, tzinfo=UTC)
-models = [("openai", "gpt-4o"), ("openai", "o3"), ("deepseek", "deepseek-chat"), ("google", "gemini-2.5-pro")]
+models = [
+    ("openai", "gpt-4o"), ("openai", "o3"), ("deepseek", "deepseek-chat"), ("google", "gemini-2.5-pro"),
+    ("acme", "m"),
+]
 if int(sys.argv[1]) % 2:
     models.reverse()
 print("ready", flush=True)
 for _ in sys.stdin:
     resolver = PriceResolver()
-    found = {model: resolver.resolve(provider, model, "", at) for provider, model in models}
-    print(json.dumps({model: str(price.price_version_id) for model, price in found.items()}), flush=True)
+    found = [(model, resolver.resolve(provider, model, "", at)) for provider, model in models]
+    names = {model: str(getattr(price, "price_version_id", None) or price.reason) for model, price in found}
+    print(json.dumps(names), flush=True)
 """
 
 
@@ -404,7 +408,7 @@ def test_eight_processes_meeting_the_same_models_at_once_agree_on_one_copy(live_
         finish(child)
     assert answers == [answers[0]] * 8
     counts = {model: PriceVersion.objects.filter(model=model).count() for model in answers[0]}
-    assert counts == {"gpt-4o": 4, "o3": 6, "deepseek-chat": 2, "gemini-2.5-pro": 2}
+    assert counts == {"gpt-4o": 4, "o3": 6, "deepseek-chat": 2, "gemini-2.5-pro": 2, "m": 0}
     assert AuditEvent.objects.filter(target_type="financial.PriceVersion").count() == 14
 
 
@@ -425,6 +429,11 @@ def test_a_running_process_sees_an_override_with_its_next_batch(live_database):
     assert ask() == {**before, "o3": str(override.pk)}
     archive_price(price_id=override.pk)
     assert ask() == before
+    assert before["m"] == "unknown_model"
+    first = set_price_override(
+        provider="acme", model="m", rates=CHEAP, valid_from=datetime(2026, 11, 1, tzinfo=UTC)
+    )
+    assert ask() == {**before, "m": str(first.pk)}
     child.stdin.close()
     child.stdin = None
     finish(child)
