@@ -10,14 +10,21 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
 import pytest
+
+from tests import servers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="agent-factory-tests-"))
 
 # Settings are read after this module: tests never see the machine's own configuration or data.
-for _name in ("PRODUCTION", "DEBUG", "DEMO", "BASE_CURRENCY", "CELERY_BROKER_URL", "LOG_FORMAT"):
+REDIS_URL = os.environ.get("REDIS_URL", "")
+for _name in ("PRODUCTION", "DEBUG", "DEMO", "BASE_CURRENCY", "REDIS_URL", "CELERY_BROKER_URL", "LOG_FORMAT"):
     os.environ.pop(_name, None)
 os.environ["DJANGO_SETTINGS_MODULE"] = "agent_factory_site.settings"
 os.environ["VAR_DIR"] = str(SCRATCH / "var")
@@ -26,6 +33,16 @@ if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
     os.environ["DATABASE_URL"] = f"sqlite:///{SCRATCH / 'var' / 'agent_factory.sqlite3'}"
 
 ON_POSTGRES = os.environ["DATABASE_URL"].startswith("postgres")
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
 SLOW = os.environ.get("SLOW", "") not in ("", "0")
 
 
@@ -108,3 +125,49 @@ def live_database(transactional_db: None) -> str:
         return f"postgres://{login}@/{host}/{settings['NAME']}"
     port = f":{settings['PORT']}" if settings["PORT"] else ""
     return f"postgres://{login}@{host}{port}/{settings['NAME']}"
+
+
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[str]:
+    if REDIS_URL:
+        yield REDIS_URL
+        return
+    with servers.scratch_folder("af-redis-") as folder, servers.redis(folder) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> Iterator[str]:
+    """The URL of an empty database of a real Redis, emptied afterwards."""
+    from redis import Redis
+
+    # The run on PostgreSQL may take place beside the one on SQLite: each looks through its own half.
+    for number in range(14 if ON_POSTGRES else 15, 0, -2):
+        url = urlsplit(_redis_server)._replace(path=f"/{number}").geturl()
+        with Redis.from_url(url) as client:
+            if client.dbsize() == 0:
+                yield url
+                client.flushdb()
+                return
+    pytest.fail("every database of the Redis at REDIS_URL is in use: name one that tests may write to")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium that reaches this machine alone; open a context of your own in each test."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
+        program = os.environ.get("CHROMIUM") or next(
+            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+            playwright.chromium.executable_path,
+        )
+        if not os.path.exists(program):
+            pytest.skip("no Chromium on this machine: install it, or name it with CHROMIUM")
+        # Playwright runs an event loop in this thread, where Django would refuse the database.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS)
+        try:
+            yield browser
+        finally:
+            browser.close()
