@@ -1,0 +1,5 @@
+"""Admin screens of the kernel's tables; importing this package registers them."""
+
+from . import api_keys, audit_events, entities, jobs, schedule, users
+
+__all__ = ["api_keys", "audit_events", "entities", "jobs", "schedule", "users"]

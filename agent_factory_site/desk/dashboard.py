@@ -1,0 +1,2 @@
+def dashboard_context(request, context):
+    return context

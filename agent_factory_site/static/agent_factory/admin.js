@@ -1,0 +1,90 @@
+/* Copy buttons, suggestions as one types, progress bars that follow their job. No dependencies. */
+(function () {
+    "use strict";
+
+    document.addEventListener("click", function (event) {
+        const button = event.target.closest("[data-af-copy]");
+        if (!button) {
+            return;
+        }
+        const source = document.querySelector(button.dataset.afCopy);
+        const text = source.textContent;
+        const said = function (word) {
+            const before = button.textContent;
+            button.textContent = word;
+            setTimeout(function () { button.textContent = before; }, 1500);
+        };
+        const select = function () {
+            const range = document.createRange();
+            range.selectNodeContents(source);
+            getSelection().removeAllRanges();
+            getSelection().addRange(range);
+            said("Selected");
+        };
+        // The clipboard is there on https and localhost alone; elsewhere the text is selected for Ctrl-C.
+        if (navigator.clipboard) {
+            navigator.clipboard.writeText(text).then(function () { said("Copied"); }, select);
+        } else {
+            select();
+        }
+    });
+
+    let typing = 0;
+    document.addEventListener("input", function (event) {
+        const field = event.target;
+        if (!field.dataset || !field.dataset.afSuggest) {
+            return;
+        }
+        clearTimeout(typing);
+        typing = setTimeout(function () {
+            const url = field.dataset.afSuggest + "?" + new URLSearchParams({ term: field.value });
+            fetch(url, { headers: { Accept: "application/json" } })
+                .then(function (answer) { return answer.ok ? answer.json() : { results: [] }; })
+                .then(function (found) {
+                    field.list.replaceChildren.apply(field.list, found.results.map(function (value) {
+                        const option = document.createElement("option");
+                        option.value = value;
+                        return option;
+                    }));
+                });
+        }, 150);
+    });
+
+    function draw(bar, job) {
+        const meter = bar.querySelector("progress");
+        bar.dataset.afState = job.state;
+        if (job.percent !== null) {
+            meter.value = job.percent;
+            bar.querySelector(".af-progress-text").textContent = job.percent + " %";
+        }
+        bar.querySelector(".af-progress-note").textContent = job.note || "";
+    }
+
+    function follow() {
+        const bars = Array.from(document.querySelectorAll('[data-af-job][data-af-finished="no"]'));
+        if (!bars.length) {
+            return;
+        }
+        const ids = bars.map(function (bar) { return bar.dataset.afJob; }).join(",");
+        fetch(bars[0].dataset.afUrl + "?" + new URLSearchParams({ ids: ids }), { headers: { Accept: "application/json" } })
+            .then(function (answer) { return answer.json(); })
+            .then(function (found) {
+                let finished = false;
+                found.jobs.forEach(function (job) {
+                    bars.filter(function (bar) { return bar.dataset.afJob === job.id; }).forEach(function (bar) {
+                        draw(bar, job);
+                    });
+                    finished = finished || job.finished;
+                });
+                if (finished) {
+                    // The rest of the page tells of the job as well.
+                    location.reload();
+                } else {
+                    setTimeout(follow, 1000);
+                }
+            })
+            .catch(function () { setTimeout(follow, 5000); });
+    }
+
+    document.addEventListener("DOMContentLoaded", follow);
+})();
