@@ -21,7 +21,6 @@ from .models import User
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}\Z")
-_QUIET: Final = frozenset({"/livez", "/readyz"})
 
 access_log = logging.getLogger("agent_factory.access")
 
@@ -51,7 +50,7 @@ class RequestContextMiddleware:
         return problems.from_exception(exception, request) if problems.is_api(request) else None
 
     def _log(self, request: HttpRequest, status: int, seconds: float) -> None:
-        quiet = request.path in _QUIET or request.path.startswith(settings.STATIC_URL)
+        quiet = request.path.startswith(settings.STATIC_URL)
         path = escape_uri_path(request.path)
         access_log.log(
             logging.DEBUG if quiet and status < 500 else logging.INFO,
