@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
-from typing import Final, cast
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.http import QueryDict
@@ -14,7 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from agent_factory_site.common.errors import FieldError, Invalid
-from financial.selectors.breakdown import DIMENSIONS, GROUPS, TIME_UNITS, Dimension, GroupBy
+from financial.domain.grouping import SERIES_DIMENSIONS, TIME_UNITS, is_filter, is_grouping
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
@@ -26,16 +25,17 @@ class CostQuery:
     start: datetime
     end: datetime
     zone: tzinfo
-    group_by: tuple[GroupBy, ...]
-    filters: dict[Dimension, list[str]]
+    group_by: tuple[str, ...]
+    filters: dict[str, list[str]]
 
 
-PARAMETERS: Final = frozenset({"start", "end", "tz", "group_by", *DIMENSIONS})
+GROUPINGS: Final = (*TIME_UNITS, *SERIES_DIMENSIONS, "entity:<type>", "tag:<key>")
+_PARAMETERS: Final = frozenset({"start", "end", "tz", "group_by"})
 
 
 def cost_query(query: QueryDict) -> CostQuery:
     """The range (default: this month), zone (UTC), groupings (day) and filters of a breakdown."""
-    errors = unknown_parameters(query, PARAMETERS)
+    errors = unknown_parameters(query, _PARAMETERS | {name for name in query if is_filter(name)})
     zone = _zone(query, errors)
     today = timezone.now().astimezone(zone).date()
     start = _instant(query, "start", zone, errors) or _midnight(today.replace(day=1), zone)
@@ -43,9 +43,7 @@ def cost_query(query: QueryDict) -> CostQuery:
     if not errors and start >= end:
         errors.append(FieldError("?end", "empty_range", "The range is empty: start must be before end."))
     group_by = _groupings(query, errors)
-    filters: dict[Dimension, list[str]] = {
-        cast(Dimension, name): query.getlist(name) for name in DIMENSIONS if name in query
-    }
+    filters = {name: query.getlist(name) for name in query if is_filter(name)}
     if errors:
         raise Invalid.fields(*errors)
     return CostQuery(start, end, zone, group_by, filters)
@@ -113,23 +111,18 @@ def _next_month(moment: datetime, zone: tzinfo) -> date:
     return date(local.year + local.month // 12, local.month % 12 + 1, 1)
 
 
-def _groupings(query: QueryDict, errors: list[FieldError]) -> tuple[GroupBy, ...]:
+def _groupings(query: QueryDict, errors: list[FieldError]) -> tuple[str, ...]:
     names = [name for value in query.getlist("group_by") for name in value.split(",")]
     if not names:
         return ("day",)
-    unknown = [name for name in names if name not in GROUPS]
+    unknown = [name for name in names if not is_grouping(name)]
     if unknown:
+        known = ", ".join(GROUPINGS)
         errors.append(
-            FieldError(
-                "?group_by", "unknown_group", f"Not a grouping: {unknown[0]!r}. One of {', '.join(GROUPS)}."
-            )
+            FieldError("?group_by", "unknown_group", f"Not a grouping: {unknown[0]!r}. One of {known}.")
         )
     elif len(set(names)) < len(names):
         errors.append(FieldError("?group_by", "repeated", "Each grouping once."))
     elif len([name for name in names if name in TIME_UNITS]) > 1:
         errors.append(FieldError("?group_by", "contradiction", "At most one unit of time."))
-    return cast("tuple[GroupBy, ...]", tuple(_checked(names)))
-
-
-def _checked(names: Sequence[str]) -> Sequence[str]:
-    return [name for name in names if name in GROUPS]
+    return tuple(names)

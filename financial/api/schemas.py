@@ -10,7 +10,8 @@ from rest_framework import serializers
 
 from financial.domain.cost_input import CostInput
 from financial.models.cost_event import USAGE_FIELDS
-from financial.selectors.breakdown import GROUPS
+
+from .ranges import GROUPINGS
 
 AMOUNT: Final = "A decimal string with up to 9 decimals."
 
@@ -162,7 +163,7 @@ _RANGE: Final = [
 _SERIES: Final = [_text(name, f"Only this {name}.") for name in ("cost_type", "provider", "model")]
 BREAKDOWN_PARAMETERS: Final = [
     *_RANGE,
-    _text("group_by", f"One or several, comma-separated or repeated: {', '.join(GROUPS)}. Default day."),
+    _text("group_by", f"One or several, comma-separated or repeated: {', '.join(GROUPINGS)}. Default day."),
     *_SERIES,
 ]
 LIST_PARAMETERS: Final = [

@@ -46,7 +46,7 @@ class Limits:
     max_key_length: int = 255
     max_tags: int = 50
     max_entities: int = 20
-    max_tag_value_length: int = 1000
+    max_tag_value_length: int = 255
 
 
 def check_cost(cost: CostItem, limits: Limits) -> list[FieldError]:

@@ -71,6 +71,15 @@ def plan(start: datetime, end: datetime, zone: tzinfo, unit: TimeUnit | None) ->
     return segments
 
 
+def plan_rows(start: datetime, end: datetime, zone: tzinfo, unit: TimeUnit | None) -> list[Segment]:
+    """The same cover when no rollup can answer: rows only, each stretch under one offset."""
+    first, last = to_micros(max(start, EARLIEST)), to_micros(min(end, LATEST))
+    if first >= last:
+        return []
+    spans = [(first, last, 0)] if unit is None else _offset_spans(first, last, zone)
+    return [Segment("rows", span_start, span_end, offset) for span_start, span_end, offset in spans]
+
+
 def _cover(start: int, end: int, offset: int, *, use_days: bool) -> Iterator[Segment]:
     quarter, day = QUARTER * 1_000_000, DAY * 1_000_000
     inner_start, inner_end = -(-start // quarter) * quarter, end // quarter * quarter

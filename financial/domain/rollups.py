@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Final, TypeVar
 
 QUARTER_SECONDS: Final = 900
 QUARTERS_PER_DAY: Final = 96
 
-RollupKey = tuple[int, int, int]
-"""Entity, bucket, series."""
+O = TypeVar("O", bound=Hashable)
+"""Whose sums they are: an entity, or an entity under one facet."""
+
+RollupKey = tuple[O, int, int]
+"""Owner, bucket, series."""
 
 
 def sum_quarters(
-    events: Iterable[tuple[Sequence[int], int, int, tuple[int, ...]]],
-) -> dict[RollupKey, list[int]]:
-    """Sums per (entity, quarter hour, series).
+    events: Iterable[tuple[Sequence[O], int, int, tuple[int, ...]]],
+) -> dict[RollupKey[O], list[int]]:
+    """Sums per (owner, quarter hour, series).
 
-    ``events`` are (entities that see the event, bucket, series, values); every event adds its
-    values to each of its entities. Events that share entities, bucket and series are summed once
-    before they are spread over the entities.
+    ``events`` are (owners that see the event, bucket, series, values); every event adds its values to
+    each of its owners. Events that share owners, bucket and series are summed once before they are
+    spread over the owners.
     """
-    shared: dict[tuple[tuple[int, ...], int, int], list[int]] = {}
-    for entities, bucket, series, values in events:
-        key = (tuple(entities), bucket, series)
+    shared: dict[tuple[tuple[O, ...], int, int], list[int]] = {}
+    for owners, bucket, series, values in events:
+        key = (tuple(owners), bucket, series)
         sums = shared.get(key)
         if sums is None:
             shared[key] = list(values)
@@ -31,22 +34,22 @@ def sum_quarters(
             for index, value in enumerate(values):
                 if value:
                     sums[index] += value
-    rollups: dict[RollupKey, list[int]] = {}
-    for (entities, bucket, series), sums in shared.items():
-        for entity in entities:
-            _add(rollups, (entity, bucket, series), sums)
+    rollups: dict[RollupKey[O], list[int]] = {}
+    for (owners, bucket, series), sums in shared.items():
+        for owner in owners:
+            _add(rollups, (owner, bucket, series), sums)
     return rollups
 
 
-def fold_days(quarters: dict[RollupKey, list[int]]) -> dict[RollupKey, list[int]]:
-    """The same sums per (entity, UTC day, series)."""
-    days: dict[RollupKey, list[int]] = {}
-    for (entity, bucket, series), sums in quarters.items():
-        _add(days, (entity, bucket // QUARTERS_PER_DAY, series), sums)
+def fold_days(quarters: dict[RollupKey[O], list[int]]) -> dict[RollupKey[O], list[int]]:
+    """The same sums per (owner, UTC day, series)."""
+    days: dict[RollupKey[O], list[int]] = {}
+    for (owner, bucket, series), sums in quarters.items():
+        _add(days, (owner, bucket // QUARTERS_PER_DAY, series), sums)
     return days
 
 
-def _add(rollups: dict[RollupKey, list[int]], key: RollupKey, values: list[int]) -> None:
+def _add(rollups: dict[RollupKey[O], list[int]], key: RollupKey[O], values: list[int]) -> None:
     sums = rollups.get(key)
     if sums is None:
         rollups[key] = values.copy()

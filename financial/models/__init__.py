@@ -1,4 +1,5 @@
 from .cost_event import CostAttribution, CostEvent, CostEventKey, CostSeries
+from .cost_facet import CostFacet, CostFacetDimension, CostFacetRollupDay, CostFacetRollupQuarter
 from .cost_import import CostImport
 from .cost_rollup import CostRollupDay, CostRollupQuarter
 from .exchange_rate import ExchangeRate
@@ -9,6 +10,10 @@ __all__ = [
     "CostAttribution",
     "CostEvent",
     "CostEventKey",
+    "CostFacet",
+    "CostFacetDimension",
+    "CostFacetRollupDay",
+    "CostFacetRollupQuarter",
     "CostImport",
     "CostRollupDay",
     "CostRollupQuarter",

@@ -1,41 +1,27 @@
-"""What was spent: totals of an entity or the fleet, grouped by time, model, provider or cost type.
+"""What was spent: totals of an entity or the fleet, grouped by time, by what was bought, for whom, or by tag.
 
 Sums come from the rollups, so that their cost does not grow with the events behind them; only the
-quarter hours that a range cuts through are read from ledger rows.
+quarter hours that a range cuts through are read from ledger rows. A grouping that has no rollup reads
+rows, as many as ``COST_MAX_SCAN`` allows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from django.db import DatabaseError, connection
-
-from agent_factory_site.common.errors import Invalid
+from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import MAX_NANO
 from agent_factory_site.common.selectors.entities import FLEET, EntityName, find_entities
-from financial.domain.ranges import Segment, TimeUnit, period_label, plan, unit_seconds
+from financial.domain.grouping import ENTITY, SERIES_DIMENSIONS, TIME_UNITS, is_facet
+from financial.domain.ranges import TimeUnit, period_label
 from financial.models.cost_event import USAGE_FIELDS
 
+from .breakdown_reading import Reading, Request, reading_of
+from .breakdown_sql import MEASURES, too_large
 from .series import series_by_id
-
-Dimension = Literal["cost_type", "provider", "model"]
-GroupBy = TimeUnit | Dimension
-
-TIME_UNITS: Final = ("hour", "day", "week", "month")
-DIMENSIONS: Final = ("cost_type", "provider", "model")
-GROUPS: Final = (*TIME_UNITS, *DIMENSIONS)
-
-_MEASURES: Final = ("events", "unpriced", "base_amount", *USAGE_FIELDS)
-_ROLLUP_SUMS: Final = ", ".join(f"SUM({name})" for name in _MEASURES)
-_ROW_SUMS: Final = ", ".join(
-    ("SUM(CASE WHEN e.kind = 'charge' THEN 1 ELSE 0 END)", "SUM(e.unpriced)", "SUM(e.base_amount)")
-    + tuple(f"SUM(e.{name})" for name in USAGE_FIELDS)
-)
-_TABLES: Final = {"quarter": "financial_costrollupquarter", "day": "financial_costrollupday"}
-_BUCKET_SECONDS: Final = {"quarter": 900, "day": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +51,7 @@ class CostBreakdown:
 
 
 NOTHING: Final = CostSums(0, 0, 0, (0,) * len(USAGE_FIELDS))
+_Line = tuple[str | None, int, tuple[str | None, ...], Sequence[int]]
 
 
 def cost_breakdown(
@@ -72,140 +59,81 @@ def cost_breakdown(
     entity: EntityName = FLEET,
     start: datetime,
     end: datetime,
-    group_by: Sequence[GroupBy] = (),
+    group_by: Sequence[str] = (),
     zone: tzinfo,
-    filters: Mapping[Dimension, Sequence[str]] | None = None,
+    filters: Mapping[str, Sequence[str]] | None = None,
 ) -> CostBreakdown:
     """The costs that ``entity`` saw in ``[start, end)``, in total and by ``group_by``.
 
-    At most one of ``group_by`` may be a unit of time. Periods are those of ``zone``; only periods and
-    groups with events appear: by time ascending first, then by amount descending.
+    At most one of ``group_by`` may be a unit of time; ``entity:<type>`` and ``tag:<key>`` are groupings
+    and filters like provider, model and cost type. Periods are those of ``zone``; only periods and groups
+    with events appear: by time ascending first, then by amount descending. ``events`` counts charges.
     """
     number = find_entities([entity]).get(entity)
     if number is None:
         return CostBreakdown(NOTHING, [])
     unit: TimeUnit | None = next((group for group in group_by if group in TIME_UNITS), None)  # type: ignore[assignment]
-    dimensions = [group for group in group_by if group in DIMENSIONS]
-    reader = _Reader(
-        number, fleet=entity == FLEET, unit=unit, by_series=bool(dimensions), filters=filters or {}
-    )
-    collected: dict[tuple[str | None, int], list[int]] = {}
-    for segment in plan(start, end, zone, unit):
-        for period, series, measures in reader.read(segment):
-            sums = collected.setdefault((period, series), [0] * len(_MEASURES))
-            for index, value in enumerate(measures):
-                sums[index] += int(value)
-    return _assemble(collected, group_by, dimensions)
+    facets = [group for group in group_by if is_facet(group)]
+    by_series = any(group in SERIES_DIMENSIONS for group in group_by)
+    request = Request(entity, number, start, end, zone, unit, facets, by_series, filters or {})
+    lines = list(_lines(reading_of(request), unit))
+    return _assemble(lines, group_by, facets, by_series)
 
 
-class _Reader:
-    def __init__(
-        self,
-        entity: int,
-        *,
-        fleet: bool,
-        unit: TimeUnit | None,
-        by_series: bool,
-        filters: Mapping[Dimension, Sequence[str]],
-    ) -> None:
-        self.entity = entity
-        self.fleet = fleet
-        self.unit = unit
-        self.by_series = by_series
-        self.condition, self.values = _series_condition(filters)
-
-    def read(self, segment: Segment) -> list[tuple[str | None, int, Sequence[Any]]]:
-        """(period label, series or 0, measures) of each group in the segment."""
-        sql, parameters = self._rows(segment) if segment.level == "rows" else self._rollup(segment)
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(sql, parameters)
-                found = cursor.fetchall()
-        except DatabaseError as error:
-            if "integer overflow" in str(error):
-                raise _too_large() from error
-            raise
-        return [
-            (self._label(number, segment.offset), series, measures)
-            for number, series, *measures in found
-            # A stretch of rows without any answers one line of nulls.
-            if measures[0] is not None
-        ]
-
-    def _label(self, number: int, offset: int) -> str | None:
-        return None if self.unit is None else period_label(self.unit, int(number), offset)
-
-    def _rollup(self, segment: Segment) -> tuple[str, list[Any]]:
-        period = "0"
-        if self.unit is not None:
-            seconds = f"CAST(bucket AS bigint) * {_BUCKET_SECONDS[segment.level]} + {segment.offset}"
-            period = f"({seconds}) / {unit_seconds(self.unit)}"
-        series = "series_id" if self.by_series else "0"
-        # Every name in this text is a constant of this module; values are parameters.
-        sql = (
-            f"SELECT {period}, {series}, {_ROLLUP_SUMS} FROM {_TABLES[segment.level]} "  # noqa: S608
-            f"WHERE entity_id = %s AND bucket >= %s AND bucket < %s{self.condition} GROUP BY 1, 2"
-        )
-        return sql, [self.entity, *segment.buckets, *self.values]
-
-    def _rows(self, segment: Segment) -> tuple[str, list[Any]]:
-        start, end = segment.instants
-        number = 0
-        if self.unit is not None:
-            number = (segment.start // 1_000_000 + segment.offset) // unit_seconds(self.unit)
-        series = "e.series_id" if self.by_series else "0"
-        source, parameters = "financial_costevent e", []
-        if not self.fleet:
-            source = (
-                "financial_costattribution a JOIN financial_costevent e "
-                "ON e.id = a.event AND e.occurred_at = a.occurred_at AND a.entity_id = %s"
-            )
-            parameters.append(self.entity)
-        alias = "e" if self.fleet else "a"
-        sql = (
-            f"SELECT {number}, {series}, {_ROW_SUMS} FROM {source} "  # noqa: S608
-            f"WHERE {alias}.occurred_at >= %s AND {alias}.occurred_at < %s{self.condition} GROUP BY 2"
-        )
-        convert = connection.ops.adapt_datetimefield_value
-        return sql, [*parameters, convert(start), convert(end), *self.values]
-
-
-def _series_condition(filters: Mapping[Dimension, Sequence[str]]) -> tuple[str, list[str]]:
-    parts: list[str] = []
-    values: list[str] = []
-    for name in DIMENSIONS:
-        wanted = filters.get(name)  # type: ignore[call-overload]
-        if wanted:
-            parts.append(f"{name} IN ({', '.join(['%s'] * len(wanted))})")
-            values.extend(wanted)
-    if not parts:
-        return "", []
-    chosen = f"SELECT id FROM financial_costseries WHERE {' AND '.join(parts)}"  # noqa: S608
-    return f" AND series_id IN ({chosen})", values
+def _lines(reading: Reading, unit: TimeUnit | None) -> Iterator[_Line]:
+    for segment, facets, sums in reading:
+        label = None if unit is None else period_label(unit, sums.period, segment.offset)
+        yield label, sums.series, facets, sums.measures
 
 
 def _assemble(
-    collected: Mapping[tuple[str | None, int], list[int]],
-    group_by: Sequence[GroupBy],
-    dimensions: Sequence[str],
+    lines: Sequence[_Line], group_by: Sequence[str], facets: Sequence[str], by_series: bool
 ) -> CostBreakdown:
-    names = series_by_id({series for _, series in collected}) if dimensions else {}
+    names = series_by_id({series for _, series, _, _ in lines}) if by_series else {}
+    labels = _entity_labels(facets, {values for _, _, values, _ in lines})
     groups: dict[tuple[str | None, ...], list[int]] = {}
-    total = [0] * len(_MEASURES)
-    for (period, series), sums in collected.items():
+    total = [0] * len(MEASURES)
+    for period, series, values, measures in lines:
         key = tuple(
-            period if group in TIME_UNITS else (getattr(names[series], group) or None) for group in group_by
+            period
+            if group in TIME_UNITS
+            else labels.get((group, values[facets.index(group)]), values[facets.index(group)])
+            if group in facets
+            else (getattr(names[series], group) or None)
+            for group in group_by
         )
-        group_sums = groups.setdefault(key, [0] * len(_MEASURES))
-        for index, value in enumerate(sums):
-            group_sums[index] += value
+        sums = groups.setdefault(key, [0] * len(MEASURES))
+        for index, value in enumerate(measures):
+            sums[index] += value
             total[index] += value
     if not group_by:
         return CostBreakdown(_sums(total), [])
-    listed = [CostGroup(key, _sums(sums)) for key, sums in groups.items()]
+    # What is left of a difference of two rollups may be a group of nothing at all.
+    listed = [CostGroup(key, _sums(sums)) for key, sums in groups.items() if any(sums)]
     time_at = next((index for index, group in enumerate(group_by) if group in TIME_UNITS), None)
     listed.sort(key=lambda group: _order(group, time_at))
     return CostBreakdown(_sums(total), listed)
+
+
+def _entity_labels(
+    facets: Sequence[str], found: set[tuple[str | None, ...]]
+) -> dict[tuple[str, str | None], str | None]:
+    """Keys of the entities whose numbers are values of ``entity:`` facets."""
+    numbers = {
+        (facet, values[index])
+        for index, facet in enumerate(facets)
+        if facet.startswith(ENTITY)
+        for values in found
+        if values[index] is not None
+    }
+    if not numbers:
+        return {}
+    keys = dict(
+        Entity.objects.filter(pk__in={int(number) for _, number in numbers if number}).values_list(
+            "pk", "key"
+        )
+    )
+    return {(facet, number): keys.get(int(number)) for facet, number in numbers if number}
 
 
 def _order(group: CostGroup, time_at: int | None) -> tuple[Any, ...]:
@@ -213,12 +141,8 @@ def _order(group: CostGroup, time_at: int | None) -> tuple[Any, ...]:
     return period, -group.sums.amount, tuple(label or "" for label in group.key)
 
 
-def _too_large() -> Invalid:
-    return Invalid("sum_too_large", "This sum does not fit 64 bits; ask for a shorter range.")
-
-
 def _sums(values: Sequence[int]) -> CostSums:
     # PostgreSQL sums wider than SQLite: the answer has the same bounds on both.
     if max(values) > MAX_NANO:
-        raise _too_large()
+        raise too_large()
     return CostSums(values[0], values[1], values[2], tuple(values[3:]))

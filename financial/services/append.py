@@ -23,7 +23,8 @@ from financial.models import CostAttribution, CostEvent
 from financial.models.cost_event import USAGE_FIELDS
 
 from .entries import Entry
-from .rollups import add_to_rollups
+from .facets import FacetSubject, active_dimensions, facet_owners
+from .rollups import add_to_facet_rollups, add_to_rollups
 from .series import SeriesName
 
 EVENT_COLUMNS: Final = (
@@ -89,6 +90,10 @@ def append_entries(
     insert_rows(connection, CostAttribution._meta.db_table, ATTRIBUTION_COLUMNS, attributions)
     _tell(appended, audit_id)
     # Last, because rows shared with other writers are locked from here to the commit.
+    if dimensions := active_dimensions():
+        subjects = [FacetSubject(event.entry.entities, event.entry.tags) for event in appended]
+        owners = facet_owners(dimensions, subjects, entities)
+        add_to_facet_rollups([(each, *rest) for each, (_, *rest) in zip(owners, sums, strict=True) if each])
     add_to_rollups(sums, fleet)
 
 

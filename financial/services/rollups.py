@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 
 from agent_factory_site.common.db.bulk import upsert_add
-from financial.domain.rollups import QUARTER_SECONDS, RollupKey, fold_days, sum_quarters
-from financial.models import CostRollupDay, CostRollupQuarter
+from financial.domain.rollups import QUARTER_SECONDS, fold_days, sum_quarters
+from financial.models import CostFacetRollupDay, CostFacetRollupQuarter, CostRollupDay, CostRollupQuarter
 from financial.models.cost_event import USAGE_FIELDS
 
+from .facets import FacetOwner
+
 SLOTS: Final = 8
-KEY_COLUMNS: Final = ("entity_id", "bucket", "series_id", "slot")
 ADD_COLUMNS: Final = ("events", "unpriced", "amount", "base_amount", *USAGE_FIELDS)
-TYPES: Final = ("bigint", "int", "bigint", "smallint", *("bigint",) * len(ADD_COLUMNS))
+ADD_TYPES: Final = ("bigint",) * len(ADD_COLUMNS)
+KEY_COLUMNS: Final = ("entity_id", "bucket", "series_id", "slot")
+KEY_TYPES: Final = ("bigint", "int", "bigint", "smallint")
+FACET_KEY_COLUMNS: Final = ("entity_id", "dimension_id", "bucket", "facet_id", "series_id", "slot")
+FACET_KEY_TYPES: Final = ("bigint", "bigint", "int", "bigint", "bigint", "smallint")
+
+Event = tuple[Sequence[Any], datetime, int, tuple[int, ...]]
+"""Owners (entities, or entities under facets), time, series, and values as ``ADD_COLUMNS``."""
 
 
 def writer_slot() -> int:
@@ -31,22 +39,38 @@ def writer_slot() -> int:
     return (os.getpid() ^ threading.get_ident() >> 12) % SLOTS
 
 
-def add_to_rollups(
-    events: Iterable[tuple[Sequence[int], datetime, int, tuple[int, ...]]], fleet: int
-) -> None:
-    """Add (entities, occurred_at, series, values) to quarter hours and days; values as ``ADD_COLUMNS``.
+def _quarters(events: Sequence[Event]) -> dict[Any, list[int]]:
+    return sum_quarters(
+        (owners, int(occurred_at.timestamp()) // QUARTER_SECONDS, series, values)
+        for owners, occurred_at, series, values in events
+    )
+
+
+def add_to_rollups(events: Sequence[Event], fleet: int) -> None:
+    """Add ``events`` to the quarter hours and days of their entities.
 
     Rows are locked in one order everywhere, the fleet's, which every writer wants, last.
     """
-    quarters = sum_quarters(
-        (entities, int(occurred_at.timestamp()) // QUARTER_SECONDS, series, values)
-        for entities, occurred_at, series, values in events
-    )
+    quarters = _quarters(events)
     slot = writer_slot()
     for model, sums in ((CostRollupQuarter, quarters), (CostRollupDay, fold_days(quarters))):
-        rows = [(*key, slot, *sums[key]) for key in sorted(sums, key=lambda key: _lock_order(key, fleet))]
-        upsert_add(connection, model._meta.db_table, KEY_COLUMNS, ADD_COLUMNS, TYPES, rows)
+        ordered = sorted(sums, key=lambda key: (key[0] == fleet, key))
+        rows = [(*key, slot, *sums[key]) for key in ordered]
+        types = (*KEY_TYPES, *ADD_TYPES)
+        upsert_add(connection, model._meta.db_table, KEY_COLUMNS, ADD_COLUMNS, types, rows)
 
 
-def _lock_order(key: RollupKey, fleet: int) -> tuple[bool, RollupKey]:
-    return key[0] == fleet, key
+def add_to_facet_rollups(events: Sequence[Event]) -> None:
+    """Add ``events`` to the quarter hours and days of their entities under each facet."""
+    quarters = _quarters(events)
+    slot = writer_slot()
+    for model, sums in ((CostFacetRollupQuarter, quarters), (CostFacetRollupDay, fold_days(quarters))):
+        rows = [_facet_row(*key, slot, sums[key]) for key in sorted(sums)]
+        types = (*FACET_KEY_TYPES, *ADD_TYPES)
+        upsert_add(connection, model._meta.db_table, FACET_KEY_COLUMNS, ADD_COLUMNS, types, rows)
+
+
+def _facet_row(
+    owner: FacetOwner, bucket: int, series: int, slot: int, sums: Sequence[int]
+) -> tuple[int, ...]:
+    return owner.entity, owner.dimension, bucket, owner.facet, series, slot, *sums

@@ -180,7 +180,7 @@ BAD = [
     ({"entities": {"a/b~": 5}}, "/entities/a~1b~0"),
     ({"entities": {f"t{n}": "x" for n in range(21)}}, "/entities"),
     ({"tags": {f"t{n}": "x" for n in range(10_000)}}, "/tags"),
-    ({"tags": {"k": "x" * 1001}}, "/tags/k"),
+    ({"tags": {"k": "x" * 256}}, "/tags/k"),
     ({"tags": {"k": {"a": 1}}}, "/tags/k"),
     ({"amount": 1.5, "currency": "USD"}, "/amount"),
     ({"amount": "NaN", "currency": "USD"}, "/amount"),
