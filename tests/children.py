@@ -21,6 +21,7 @@ def start_child(code: str, *arguments: object, database: str, **env: str) -> sub
     """A process that runs ``code`` with ``sys.argv[1:]`` set, Django ready and an actor of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", PRELUDE + dedent(code), *map(str, arguments)],
+        stdin=subprocess.PIPE,
         env=os.environ | {"DATABASE_URL": database} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -8,9 +8,9 @@ finds at its next write that the job is no longer its own.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
@@ -60,7 +60,7 @@ class JobContext:
         self.done = done
         if total is not None:
             self.total = total
-        if time.monotonic() - self._written >= _WRITE_EVERY:
+        if monotonic() - self._written >= _WRITE_EVERY:
             self._write(progress_note=note[:200])
 
     def save_state(self, state: Mapping[str, Any], done: int | None = None, note: str = "") -> None:
@@ -85,7 +85,7 @@ class JobContext:
         written = self._mine().update(done=self.done, total=self.total, heartbeat_at=timezone.now(), **values)
         if not written:
             raise JobStopped(str(self.job_id))
-        self._written = time.monotonic()
+        self._written = monotonic()
 
     def _finish(self, state: Job.State, **values: Any) -> None:
         now = timezone.now()

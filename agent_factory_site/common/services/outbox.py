@@ -40,22 +40,23 @@ def retry_delay(attempts: int) -> timedelta:
 
 
 def dispatch(*, limit: int = 1000, now: datetime | None = None) -> Dispatched:
-    """Deliver what is due, oldest first, at most ``limit`` deliveries; any number may run at once.
+    """Deliver what is due, oldest first, at most ``limit`` deliveries; any number of these may run at once.
 
     A delivery is claimed by moving its next attempt into the future, which is committed before the
     handler runs: one that kills its process waits as long as one that fails, and holds up nobody.
     """
-    delivered = failed = 0
+    delivered = failed = last = 0
     while delivered + failed < limit:
         moment = now or timezone.now()
         page = list(
-            OutboxDelivery.objects.filter(delivered_at=None, next_attempt_at__lte=moment)
+            OutboxDelivery.objects.filter(delivered_at=None, next_attempt_at__lte=moment, pk__gt=last)
             .order_by("id")
             .values_list("id", "attempts")[: min(_PAGE, limit - delivered - failed)]
         )
         if not page:
             return Dispatched(delivered, failed, more=False)
         for delivery_id, attempts in page:
+            last = delivery_id
             if _claim(delivery_id, moment, moment + retry_delay(attempts + 1)):
                 if _deliver(delivery_id):
                     delivered += 1
