@@ -248,6 +248,7 @@ def test_the_command_prints_the_key_alone(live_database: str) -> None:
     assert (event.actor_kind, event.actor_id) == ("command", "create_api_key")
 
 
+@pytest.mark.once
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),

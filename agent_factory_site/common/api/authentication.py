@@ -58,15 +58,16 @@ def find_key(key: str) -> ApiKey:
     holds from the next request on.
     """
     known_form = key.startswith(KEY_PREFIX) and key.isascii()
-    found = api_key_by_secret(key) if known_form else None
-    if found is None:
+    held = api_key_by_secret(key) if known_form else None
+    if held is None:
         raise exceptions.AuthenticationFailed("The API key is not known.", "invalid_api_key")
+    found, owner_is_active = held
     if found.revoked_at is not None:
         raise exceptions.AuthenticationFailed("The API key was revoked.", "api_key_revoked")
     now = timezone.now()
     if found.expires_at <= now:
         raise exceptions.AuthenticationFailed("The API key has expired.", "api_key_expired")
-    if found.owner is not None and not found.owner.is_active:
+    if not owner_is_active:
         raise exceptions.AuthenticationFailed("The owner of the API key is not active.", "invalid_api_key")
     note_use(key=found, now=now)
     return found

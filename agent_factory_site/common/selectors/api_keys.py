@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from agent_factory_site.common.errors import NotFound
-from agent_factory_site.common.models import ApiKey
+from agent_factory_site.common.models import ApiKey, User
 
 
 def digest_of(secret: str) -> str:
@@ -16,10 +17,21 @@ def digest_of(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
-def api_key_by_secret(secret: str) -> ApiKey | None:
-    """The key with this secret, live or not, with its owner; one query on a unique index."""
-    found: ApiKey | None = ApiKey.objects.select_related("owner").filter(digest=digest_of(secret)).first()
-    return found
+# Written out: compiling the ORM's query costs four times as much as running it, on every request.
+_BY_DIGEST: Final = (
+    f"SELECT k.*, u.is_active AS owner_is_active FROM {ApiKey._meta.db_table} k"  # noqa: S608
+    f" LEFT JOIN {User._meta.db_table} u ON u.id = k.owner_id WHERE k.digest = %s"
+)
+
+
+def api_key_by_secret(secret: str) -> tuple[ApiKey, bool] | None:
+    """The key with this secret, live or not, and whether its owner (if it has one) is active.
+
+    One query on a unique index.
+    """
+    for key in ApiKey.objects.raw(_BY_DIGEST, [digest_of(secret)]):
+        return key, key.owner_id is None or bool(key.owner_is_active)
+    return None
 
 
 def api_key_by_id(key_id: UUID) -> ApiKey:
