@@ -30,7 +30,7 @@ def _secret_key() -> str:
         return key
     path = VAR_DIR / "secret_key"
     try:
-        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        VAR_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             # Written aside and linked, so that a second process never reads half a key.
             draft = path.with_name(f"secret_key.{os.getpid()}")
@@ -178,16 +178,17 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "agent_factory_site" / "static"]
-STATIC_COLLECTED = env.bool("STATIC_COLLECTED", default=False)
+STATIC_ROOT = env("STATIC_ROOT", default=None)
 """Set in the container image, where ``collectstatic`` has run: hashed names, compressed files."""
-STATIC_ROOT = BASE_DIR / "staticfiles" if STATIC_COLLECTED else None
-WHITENOISE_USE_FINDERS = not STATIC_COLLECTED
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-        if STATIC_COLLECTED
-        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if STATIC_ROOT
+        else "django.contrib.staticfiles.storage.StaticFilesStorage",
+        # Uploads are private; these are collected by one user and served by another.
+        "OPTIONS": {"file_permissions_mode": 0o644},
     },
 }
 MEDIA_ROOT = VAR_DIR / "files"
@@ -259,7 +260,7 @@ def _broker_url() -> str:
         return REDIS_URL
     with suppress(OSError):
         return (RUNTIME_DIR / "broker.url").read_text().strip()
-    return "filesystem://"
+    return "filesystem://localhost"
 
 
 CELERY_BROKER_URL = _broker_url()
@@ -272,7 +273,7 @@ if CELERY_BROKER_URL.startswith("filesystem://"):
         "polling_interval": 0.1,
     }
 else:
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "socket_connect_timeout": 5.0}
 CELERY_RESULT_BACKEND = None
 CELERY_RESULT_EXPIRES = None
 CELERY_TASK_IGNORE_RESULT = True

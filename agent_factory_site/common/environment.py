@@ -23,6 +23,11 @@ TRUTH: Final = {
     "no": False,
     "off": False,
 }
+KINDS: Final = {
+    int: "a whole number",
+    float: "a number",
+    bool: "1 or 0 (true or false, yes or no, on or off)",
+}
 
 
 class Environment(environ.Env):  # type: ignore[misc]
@@ -40,10 +45,7 @@ class Environment(environ.Env):  # type: ignore[misc]
                 return [item.strip() for item in text.split(",") if item.strip()]
             return text if cast is None else cast(text)
         except (KeyError, ValueError) as error:
-            kind = (
-                "on or off (1 or 0, true or false, yes or no)" if cast is bool else f"of type {cast.__name__}"
-            )
-            raise ImproperlyConfigured(f"{var}={text!r} is not {kind}.") from error
+            raise ImproperlyConfigured(f"{var}={text!r} is not {KINDS.get(cast, 'valid')}.") from error
 
     def _text(self, var: str) -> str:
         path = os.environ.get(f"{var}_FILE", "")

@@ -69,7 +69,7 @@ def start(*, host: str, port: int) -> None:
 
 def _lock(folder: Path) -> StartLock:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return StartLock(folder)
     except AlreadyRunning as error:
         raise CannotStart(
@@ -83,13 +83,15 @@ def _lock(folder: Path) -> StartLock:
 
 
 def _check_port(host: str, port: int) -> None:
+    if not 0 < port < 65536:
+        raise CannotStart(f"There is no port {port}: a port is a number from 1 to 65535.")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror or error
         raise CannotStart(
             f"Cannot serve on {host} port {port} ({reason}): choose another with PORT=8001."
         ) from None

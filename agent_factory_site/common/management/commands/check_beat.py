@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from agent_factory_site.common.beat import LEASE
+from agent_factory_site.common.management.base import ServiceCommand
 from agent_factory_site.common.selectors.leases import lease_holder
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Exit 0 and name the holder while a beat holds the lease, else exit 1."
 
     def handle(self, **options: Any) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from agent_factory_site.common.management.base import ServiceCommand
 from agent_factory_site.common.services.installation import prepare_database
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Migrate the database and create the first administrator; prints the one-time password once."
     requires_migrations_checks = False
 
