@@ -27,7 +27,7 @@ from agent_factory_site.common.api.fields import (
     TruthField,
     WholeNumberField,
 )
-from agent_factory_site.common.api.idempotency import IdempotentMixin, idempotent
+from agent_factory_site.common.api.idempotency import idempotent
 from agent_factory_site.common.api.permissions import ANY_PRINCIPAL
 from agent_factory_site.common.api.serializers import StrictSerializer, validated
 from agent_factory_site.common.api.views import ApiListView, ApiView
@@ -141,13 +141,12 @@ def create_team(request: Request) -> Response:
     return Response({"id": team.pk, "key": team.key}, status=201, headers=headers)
 
 
-class RequiredView(IdempotentMixin, ApiView):
+class RequiredView(ApiView):
     """Does not do without a key, and commits as it goes."""
 
     scopes: ClassVar = {"POST": "common:write"}
-    idempotency_required = True
-    idempotency_atomic = False
 
+    @idempotent(required=True, atomic=False)
     def post(self, request: Request) -> Response:
         return create_team(request)
 

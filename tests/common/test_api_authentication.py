@@ -34,7 +34,7 @@ def test_both_headers_let_a_key_in(client: Client) -> None:
         {"X-API-Key": secret},
     ):
         response = client.get(URL, headers=headers)
-        assert response.status_code == 200
+        assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
         assert response.json() == {"actor": f"api_key:{key.pk}", "user": f"bot ({secret[:9]}…)"}
     assert (
         client.get(URL, headers={"Authorization": f"Bearer {secret}", "X-API-Key": secret}).status_code == 200

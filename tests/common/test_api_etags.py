@@ -40,6 +40,7 @@ def test_what_was_read_already_is_not_sent_again(client: Client) -> None:
     headers = key_headers("common:read")
     response = client.get(URL, headers=headers)
     assert (response.status_code, response["ETag"]) == (200, '"7"')
+    assert response["Cache-Control"] == "private, no-cache"
     for sent, status in (('"7"', 304), ('W/"7"', 304), ('"1", "7"', 304), ("*", 304), ('"6"', 200)):
         response = client.get(URL, headers=headers | {"If-None-Match": sent})
         assert (response.status_code, response["ETag"]) == (status, '"7"'), sent

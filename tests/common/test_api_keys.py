@@ -135,7 +135,7 @@ def test_a_key_is_shown_once(client: Client) -> None:
     secret = made.pop("key")
     assert KEY.match(secret)
     key = ApiKey.objects.get(pk=made["id"])
-    assert response["Location"] == f"http://testserver{URL}/{key.pk}"
+    assert response["Location"] == f"{URL}/{key.pk}"
     assert made == {
         "id": str(key.pk),
         "name": "bot",

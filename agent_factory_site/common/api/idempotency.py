@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from hashlib import sha256
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -88,19 +88,6 @@ def idempotent(*, required: bool = False, atomic: bool = True) -> Callable[[Hand
         return wrapper
 
     return decorate
-
-
-class IdempotentMixin:
-    """A view whose ``post`` is :func:`idempotent`."""
-
-    idempotency_required: ClassVar[bool] = False
-    idempotency_atomic: ClassVar[bool] = True
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if post := cls.__dict__.get("post"):
-            once = idempotent(required=cls.idempotency_required, atomic=cls.idempotency_atomic)
-            cls.post = once(post)  # type: ignore[attr-defined]
 
 
 def _fingerprint(request: HttpRequest, max_bytes: int) -> str:

@@ -72,7 +72,5 @@ def page_limit(request: Request) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT):
-        raise Invalid.field_error(
-            "?limit", "bad_limit", f"A limit is a whole number from 1 to {MAX_LIMIT}."
-        )
+        raise Invalid.field_error("?limit", "bad_limit", f"A limit is a whole number from 1 to {MAX_LIMIT}.")
     return int(text)

@@ -88,6 +88,9 @@ class ProblemSchema(AutoSchema):
             return True
         return bool(super()._is_list_view(serializer))
 
+    def get_tags(self) -> list[str]:
+        return super().get_tags() or ["start"]
+
     def _needs(self) -> str:
         scopes = required_scopes(self.view, self.method) or ()
         if ANY_PRINCIPAL in scopes:

@@ -62,6 +62,14 @@ class ApiMixin:
             # The middleware that began the request's actor also ends this one.
             become(actor)
 
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
+        # Not every cache on the way knows that X-API-Key makes an answer private.
+        response.headers.setdefault(
+            "Cache-Control", "private, no-cache" if "ETag" in response else "no-store"
+        )
+        return response
+
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """The methods of this URL, in the ``Allow`` header."""
         return Response(status=204)
