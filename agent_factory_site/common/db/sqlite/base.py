@@ -30,8 +30,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection: sqlite3.Connection = super().get_new_connection(conn_params)
         try:
             path = connection.execute("PRAGMA database_list").fetchone()[2]
-            if path and AVAILABLE and not self.is_in_memory_db():
-                self._turns = Turns(path + QUEUE_SUFFIX, like=path)
+            queues = path and AVAILABLE and not self.is_in_memory_db()
+            self._turns = Turns(path + QUEUE_SUFFIX, like=path) if queues else None
             if path and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 # Kept in the file: once for ever. It needs the file alone, and SQLite does not wait for that.
                 with self.turn():
