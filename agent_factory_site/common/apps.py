@@ -10,5 +10,7 @@ class CommonConfig(AppConfig):
 
     def ready(self) -> None:
         from .audit.many_to_many import audit_many_to_many
+        from .kernel_metrics import register_kernel_metrics
 
         audit_many_to_many()
+        register_kernel_metrics()

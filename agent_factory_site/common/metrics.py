@@ -1,0 +1,185 @@
+"""The registry of published numbers: one number, one definition.
+
+Each app registers in its ``metrics`` module what it publishes. The exposition for Prometheus, alert
+rules, dashboard tiles and compliance checks all read from here. A value that is not known is
+``None``: never 0, never left out without a word.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, Literal
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["gauge", "counter"]
+Number = int | float | Decimal
+
+NAMESPACE: Final = "agent_factory_"
+MAX_SERIES: Final = 200
+"""Series that one metric publishes at most, unless it says otherwise."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*\Z")
+_RESERVED: Final = frozenset({"le", "quantile", "job", "instance"})
+_RESERVED_ENDINGS: Final = ("_bucket", "_sum", "_count", "_created")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value under its labels; ``None`` when it is not known."""
+
+    labels: Mapping[str, str]
+    value: Number | None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A value at an instant of a history; ``None`` when it is not known."""
+
+    at: datetime
+    value: Number | None
+
+
+Current = Callable[[], Iterable[Sample]]
+History = Callable[[Mapping[str, str], datetime, datetime, timedelta], Sequence[Point]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a metric says now.
+
+    ``dropped`` counts the series beyond the cap, largest values kept; ``error`` tells why nothing is
+    known, when reading failed.
+    """
+
+    samples: Sequence[Sample]
+    dropped: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A published number and how to read it."""
+
+    name: str
+    help: str
+    unit: str
+    labels: tuple[str, ...]
+    kind: Kind
+    max_series: int
+    _current: Current = field(repr=False)
+    _history: History | None = field(repr=False, default=None)
+
+    @property
+    def has_history(self) -> bool:
+        """Whether the past can be read."""
+        return self._history is not None
+
+    def current(self) -> Reading:
+        """The values now. A failing source gives no samples and its error: unknown, not zero."""
+        try:
+            samples = [self._checked(sample) for sample in self._current()]
+        except Exception as error:
+            # One broken source must not take the other numbers down with it.
+            log.exception("metric %s cannot be read", self.name)
+            return Reading((), error=f"{type(error).__name__}: {error}")
+        names = [tuple(sample.labels.items()) for sample in samples]
+        if len(set(names)) != len(names):
+            return Reading((), error="two samples have the same labels")
+        if len(samples) <= self.max_series:
+            return Reading(samples)
+        # Those that matter are the greatest; what is unknown counts last.
+        samples.sort(key=lambda sample: (sample.value is None, -(sample.value or 0)))
+        return Reading(samples[: self.max_series], dropped=len(samples) - self.max_series)
+
+    def history(
+        self, labels: Mapping[str, str], start: datetime, end: datetime, step: timedelta
+    ) -> Sequence[Point]:
+        """Values of one series over ``[start, end)``, one per ``step``; ``LookupError`` without a history."""
+        if self._history is None:
+            raise LookupError(f"{self.name} keeps no history")
+        self._check_labels(labels)
+        return self._history(labels, start, end, step)
+
+    def _checked(self, sample: Sample) -> Sample:
+        self._check_labels(sample.labels)
+        value = sample.value
+        if value is not None and not math.isfinite(value):
+            value = None
+        if value is not None and value < 0 and self.kind == "counter":
+            raise ValueError(f"the counter {self.name} is negative")
+        return Sample({name: sample.labels[name] for name in self.labels}, value)
+
+    def _check_labels(self, labels: Mapping[str, str]) -> None:
+        if set(labels) != set(self.labels):
+            raise ValueError(f"{self.name} has the labels {list(self.labels)}, not {sorted(labels)}")
+
+
+_metrics: dict[str, Metric] = {}
+
+
+def register(
+    name: str,
+    help: str,
+    unit: str,
+    labels: Sequence[str],
+    current: Current,
+    history: History | None = None,
+    kind: Kind = "gauge",
+    max_series: int = MAX_SERIES,
+) -> Metric:
+    """Publish a number; refuses names that Prometheus or this house would not have.
+
+    A name begins with ``agent_factory_``, names its unit last (before ``_total`` of a counter), and is
+    registered once. ``current`` returns the samples now, from rollups or counters, in a fixed number of
+    queries; ``history(labels, start, end, step)`` the past of one series.
+    """
+    problem = _problem(name, help, unit, labels, kind)
+    if problem:
+        raise ValueError(f"metric {name}: {problem}")
+    if name in _metrics:
+        raise ValueError(f"metric {name} is registered twice")
+    metric = Metric(name, help, unit, tuple(labels), kind, max_series, current, history)
+    _metrics[name] = metric
+    return metric
+
+
+def unregister(name: str) -> None:
+    """Take a metric out again."""
+    del _metrics[name]
+
+
+def all_metrics() -> list[Metric]:
+    """Every metric, by name."""
+    return [_metrics[name] for name in sorted(_metrics)]
+
+
+def find_metric(name: str) -> Metric | None:
+    """The metric called ``name``."""
+    return _metrics.get(name)
+
+
+def _problem(name: str, description: str, unit: str, labels: Sequence[str], kind: Kind) -> str:
+    base = name.removesuffix("_total")
+    if not name.startswith(NAMESPACE) or not _NAME.match(name):
+        return f"a name is {NAMESPACE} and words in lower case joined by single underscores"
+    if (kind == "counter") != name.endswith("_total"):
+        return "a counter ends in _total, and nothing else does"
+    if base.endswith(_RESERVED_ENDINGS):
+        return f"the endings {', '.join(_RESERVED_ENDINGS)} are Prometheus' own"
+    if unit and not base.endswith(f"_{unit}"):
+        return f"the name ends in its unit, _{unit}"
+    if not description.strip() or "\n" in description:
+        return "the help is one line that says what is counted"
+    for label in labels:
+        if not _NAME.match(label) or label in _RESERVED:
+            return f"{label!r} is no label name"
+    if len(set(labels)) != len(labels):
+        return "a label is named twice"
+    return ""
