@@ -81,7 +81,7 @@ def _import_upload(row: CostImport, context: JobContext, follower: _Follower) ->
                 on_hash=lambda done: context.progress(0, note="identifying the file"),
                 on_begin=follower.begin,
                 on_batch=lambda counts: follower.move_to(counts.rows),
-                should_stop=lambda: follower.stopped is not None,
+                should_stop=follower.should_stop,
             ),
         )
     except DomainError as error:
@@ -113,3 +113,8 @@ class _Follower:
             self._context.progress(rows, max(self._total, rows), note=f"{rows:,} rows")
         except JobStopped as stop:
             self.stopped = stop
+
+    def should_stop(self) -> bool:
+        if self.stopped is None and self._context.cancelled:
+            self.stopped = JobStopped(str(self._context.job_id))
+        return self.stopped is not None
