@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from agent_factory_site.common import error_pages, health
 from agent_factory_site.common.api.documentation import DocsView, RootView, SchemaView
+from agent_factory_site.desk import views
 
 handler400 = error_pages.bad_request
 handler403 = error_pages.permission_denied
@@ -16,6 +17,8 @@ handler500 = error_pages.server_error
 urlpatterns: list[URLPattern | URLResolver] = [
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
+    path("", views.root, name="root"),
+    path("favicon.ico", views.favicon, name="favicon"),
     path("admin/", admin.site.urls),
     path("api/v1/financial/", include("financial.api.urls")),
     path("api/schema", SchemaView.as_view(), name="api-schema"),

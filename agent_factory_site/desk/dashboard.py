@@ -1,2 +1,161 @@
-def dashboard_context(request, context):
+"""The landing page: the admin's index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+
+from agent_factory_site.common.admin.jobs import progress_bar
+from agent_factory_site.common.display import change_text, money_exact, share_text
+from financial.admin.cost_filters import COST_TYPES
+from financial.models import CostEvent, CostImport
+
+from .overview import STACKS, Overview, Period, Row, Stack, read_overview
+
+DEFAULT_STACK = "cost_type"
+
+
+def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Adds ``desk`` to the index page's context: what whoever asks may see."""
+    # Not "opts" and its like, which the theme takes for its own.
+    context["desk"] = _desk(request)
     return context
+
+
+def _desk(request: HttpRequest) -> dict[str, Any]:
+    registry = admin.site
+    if not registry.get_model_admin(CostEvent).has_view_permission(request):
+        return {"state": "closed"}
+    asked = request.GET.get("by", DEFAULT_STACK)
+    stack_by = asked if asked in STACKS else DEFAULT_STACK
+    entity_type = request.GET.get("top", "agent")
+    overview = read_overview(now=timezone.now(), stack_by=stack_by, entity_type=entity_type)
+    if overview.recorded_at is None:
+        return {"state": "empty", "host": request.build_absolute_uri("/").rstrip("/"), "now": overview.now}
+    return {
+        "state": "open",
+        "overview": overview,
+        "currency": settings.BASE_CURRENCY,
+        "tiles": _tiles(overview),
+        "stacks": [
+            {
+                "label": label,
+                "query": "?" + urlencode({"by": name, "top": overview.entity_type}),
+                "active": name == stack_by,
+            }
+            for name, label in STACKS.items()
+        ],
+        "chart": _chart(overview, stack_by),
+        "window_query": _costs(overview.window.period),
+        "models": [_model_row(row, overview) for row in overview.models],
+        "entity_tabs": [
+            {
+                "label": kind,
+                "query": "?" + urlencode({"by": stack_by, "top": kind}),
+                "active": kind == overview.entity_type,
+            }
+            for kind in overview.entity_types
+        ],
+        "entities": [_entity_row(row, overview) for row in overview.entities],
+        "imports": [
+            {
+                "item": item,
+                "url": reverse("admin:financial_costimport_change", args=[item.pk]),
+                "progress": progress_bar(item.job)
+                if item.job and item.state == CostImport.State.RUNNING
+                else "",
+            }
+            for item in overview.imports
+        ],
+    }
+
+
+def _costs(period: Period | None = None, **filters: str) -> str:
+    """The list of costs behind a number."""
+    query = dict(filters)
+    if period is not None:
+        query |= {"from": period.first.isoformat(), "to": period.last.isoformat()}
+    return f"{reverse('admin:financial_costevent_changelist')}?{urlencode(query)}"
+
+
+def _tiles(overview: Overview) -> list[dict[str, Any]]:
+    month, last = overview.month, overview.last_month
+    return [
+        {
+            "label": "Today",
+            "amount": overview.today.amount,
+            "url": _costs(overview.today.period),
+            "words": "yesterday",
+            "before_words": "after",
+            "other": overview.yesterday.amount,
+            "other_url": _costs(overview.yesterday.period),
+        },
+        {
+            "label": f"{month.period.first:%B} so far",
+            "amount": month.amount,
+            "url": _costs(month.period),
+            "change": change_text(month.amount, overview.last_month_to_date),
+            "up": month.amount > overview.last_month_to_date,
+            "words": f"by this time in {last.period.first:%B}",
+            "before_words": "against",
+            "other": overview.last_month_to_date,
+            "other_url": _costs(Period(last.period.first, _same_day(overview))),
+        },
+        {
+            "label": f"{last.period.first:%B}",
+            "amount": last.amount,
+            "url": _costs(last.period),
+            "words": "events",
+            "count": last.events,
+        },
+    ]
+
+
+def _same_day(overview: Overview) -> Any:
+    """The day of last month that is as far into it as today is into this one."""
+    last = overview.last_month.period
+    elapsed = overview.month.period.last - overview.month.period.first
+    return min(last.first + elapsed, last.last)
+
+
+def _chart(overview: Overview, stack_by: str) -> dict[str, Any]:
+    return {"days": overview.days, "stacks": [_named(stack, stack_by) for stack in overview.stacks]}
+
+
+def _named(stack: Stack, stack_by: str) -> Stack:
+    if stack_by != "cost_type":
+        return stack
+    return Stack(COST_TYPES.get(stack.name, stack.name), stack.amounts)
+
+
+def _model_row(row: Row, overview: Overview) -> dict[str, Any]:
+    largest = max((other.amount for other in overview.models), default=0)
+    return {
+        "row": row,
+        "url": _costs(overview.window.period, model=row.name, provider=row.provider),
+        "share": "" if row.unpriced >= row.events else share_text(row.amount, overview.window.amount),
+        "width": _width(row.amount, largest),
+    }
+
+
+def _entity_row(row: Row, overview: Overview) -> dict[str, Any]:
+    largest = max((other.amount for other in overview.entities), default=0)
+    return {
+        "row": row,
+        "url": _costs(overview.window.period, entity=f"{row.provider}/{row.name}"),
+        "change": change_text(row.amount, row.before or 0),
+        "up": row.before is not None and row.amount > row.before,
+        "before": money_exact(row.before or 0, settings.BASE_CURRENCY),
+        "width": _width(row.amount, largest),
+    }
+
+
+def _width(amount: int, largest: int) -> int:
+    """A bar's length in hundredths of the longest; a pixel for what is there at all."""
+    return max(1, amount * 100 // largest) if largest > 0 and amount > 0 else 0

@@ -128,6 +128,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
     list_filter = (StatusFilter, ProviderFilter, SourceFilter, TierFilter)
     search_fields = ("provider", "model", "catalogue_model")
     search_help_text = "Provider or model"
+    sortable_by = ()
     ordering = ("provider", "model", "service_tier", "-valid_from")
     list_before_template = "common/list_summary.html"
     change_form_template = "financial/price.html"

@@ -164,7 +164,11 @@ class AuditEventAdmin(KeysetAdminMixin, ReadOnlyAdmin):
 
     @display(description="Changes")
     def summary(self, event: AuditEvent) -> SafeString:
-        return format_html('<span class="af-clip">{}</span>', ", ".join(list(event.changes)[:6]) or "–")
+        if event.action in DIFFS:
+            words = ", ".join(event.changes)
+        else:
+            words = " · ".join(f"{name} {_written(value)}" for name, value in event.changes.items())
+        return format_html('<span class="af-clip af-clip-wide">{}</span>', words or "–")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -39,7 +39,6 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter_submit = True
     list_fullwidth = True
     list_per_page = 50
-    show_full_result_count = False
     compressed_fields = True
 
     def _permitted(self, request: HttpRequest, deed: str) -> bool:

@@ -49,7 +49,7 @@ def service_form_page(
         "form": bound,
         "media": admin.media + bound.media,
         "intro": intro,
-        "submit": submit,
+        "submit_label": submit,
         "cancel_url": cancel_url,
         **(extra or {}),
     }

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.contrib.admin.views.main import ChangeList
 from django.utils import timezone
 from django.utils.html import format_html
@@ -89,6 +90,12 @@ def period_presets(changelist: ChangeList) -> list[dict[str, Any]]:
         if isinstance(spec, PeriodFilter):
             return spec.presets(changelist)
     return []
+
+
+@register.simple_tag
+def is_demo() -> bool:
+    """Whether this system shows demo data."""
+    return bool(settings.DEMO)
 
 
 def unknown() -> SafeString:
