@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from agent_factory_site.common.errors import FieldError
-from agent_factory_site.common.money import format_amount, parse_amount
 from agent_factory_site.common.models import Entity
+from agent_factory_site.common.money import format_amount, parse_amount
 from financial.domain.cost_input import Correction
 from financial.models import CostAttribution, CostEvent, CostEventKey
 
@@ -88,9 +88,19 @@ def locked_nets(ids: Iterable[UUID]) -> dict[UUID, Net]:
     """The charges ``ids`` with their corrections, locked in sorted order until the transaction ends."""
     ordered = sorted(ids)
     charges = CostEvent.objects.select_for_update().filter(pk__in=ordered).order_by("pk")
+    return _nets(charges, ordered)
+
+
+def nets_of(ids: Iterable[UUID]) -> dict[UUID, Net]:
+    """The same without locks, for those who only look."""
+    listed = list(ids)
+    return _nets(CostEvent.objects.filter(pk__in=listed), listed)
+
+
+def _nets(charges: QuerySet[CostEvent], ids: Sequence[UUID]) -> dict[UUID, Net]:
     nets = {pk: Net(amount, base) for pk, amount, base in charges.values_list("pk", "amount", "base_amount")}
     sums = (
-        CostEvent.objects.filter(corrects__in=ordered)
+        CostEvent.objects.filter(corrects__in=ids)
         .values_list("corrects")
         .annotate(Sum("amount"), Sum("base_amount"))
     )

@@ -95,11 +95,12 @@ class PriceResolver:
     Making one costs one tiny query; each provider, model and tier costs a query or two the first time
     this process meets it at the present revision, and nothing after. Use it before the transaction
     that stores the events: a model met for the first time is copied from the catalogue in a
-    transaction of its own.
+    transaction of its own, unless ``adopt`` is false, when it is priced as it would be copied.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, adopt: bool = True) -> None:
         global _memory
+        self._adopt = adopt
         token = price_revision()
         if _memory.token != token:
             _memory = _Memory(token)
@@ -127,7 +128,10 @@ class PriceResolver:
 
     def _load(self, key: _Key) -> _Timeline:
         provider, model, service_tier = key
-        timeline = _timeline(normalise(provider, model), normalise_tier(service_tier))
+        name, tier = normalise(provider, model), normalise_tier(service_tier)
+        if not self._adopt:
+            return _timeline_of(name, tier, known_prices(name=name))
+        timeline = _timeline(name, tier)
         shared = self._shared
         # Rows seen inside a transaction that is rolled back must not be remembered.
         transaction.on_commit(lambda: shared.remember(key, timeline))
@@ -229,7 +233,10 @@ def _timeline(name: ModelName, service_tier: str) -> _Timeline:
     if not _are_copied(rows) and find_in_catalogue(name) is not None:
         adopt_catalogue_prices(name=name)
         rows = list(prices_in_use(name))
-    rows = _by_precedence(name, rows)
+    return _timeline_of(name, service_tier, _by_precedence(name, rows))
+
+
+def _timeline_of(name: ModelName, service_tier: str, rows: list[PriceVersion]) -> _Timeline:
     versions = tuple(_version(row) for row in rows if row.service_tier == service_tier)
     if versions:
         return _Timeline(versions, Unpriced("not_yet_priced", f"{name.provider}/{name.model} {service_tier}"))
