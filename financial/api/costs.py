@@ -29,6 +29,10 @@ class CostsView(ApiView):
 
     scopes: ClassVar = {"GET": "financial:read", "POST": ("financial:write", "ingest")}
 
+    @property
+    def max_body_bytes(self) -> int:
+        return settings.COST_MAX_BODY_BYTES
+
     @extend_schema(
         operation_id="list_costs",
         summary="List recorded costs, newest first",

@@ -40,7 +40,6 @@ class ApiMixin:
     """
 
     scopes: ClassVar[Scopes] = {}
-    max_body_bytes: ClassVar[int | None] = None
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         return ApiRequest(
