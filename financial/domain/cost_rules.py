@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -17,17 +18,8 @@ from .cost_input import Correction, CostInput, CostItem, parse_quantity, pointer
 from .pricing import check_usage
 
 FLEET: Final = "*"
-_NAMES: Final = (
-    "source",
-    "event_id",
-    "entity_type",
-    "entity_id",
-    "provider",
-    "model",
-    "run_id",
-    "unit",
-    "reason",
-)
+_NAMES: Final = ("source", "event_id", "entity_type", "entity_id", "provider", "model", "run_id")
+_values_of: Final = attrgetter(*_NAMES)
 _OPTIONAL: Final = frozenset({"provider", "model", "run_id"})
 MAX_UNIT_LENGTH: Final = 32
 MAX_REASON_LENGTH: Final = 500
@@ -75,10 +67,15 @@ def _check_name(name: str, value: str, limits: Limits, errors: list[FieldError])
 
 def _check_event(cost: CostInput, limits: Limits) -> list[FieldError]:
     errors: list[FieldError] = []
-    for name in _NAMES:
-        value = getattr(cost, name)
-        if value is not None:
-            _check_name(name, value, limits, errors)
+    longest = limits.max_key_length
+    for name, value in zip(_NAMES, _values_of(cost), strict=True):
+        # Nearly every name is fine, which is seen here without a call.
+        if value is None or (len(value) <= longest and value.strip() and "\0" not in value):
+            continue
+        _check_name(name, value, limits, errors)
+    for name in ("unit", "reason"):
+        if (text := getattr(cost, name)) is not None:
+            _check_name(name, text, limits, errors)
     if cost.provider is not None and len(cost.provider) > 100:
         errors.append(FieldError("/provider", "too_long", "At most 100 characters."))
     if cost.entity_type == FLEET or len(cost.entity_type) > 100:
@@ -176,7 +173,19 @@ def _check_entities(cost: CostInput, limits: Limits, errors: list[FieldError]) -
     if len(cost.entities) > limits.max_entities:
         errors.append(FieldError("/entities", "too_many", f"At most {limits.max_entities} entities."))
         return
+    own = cost.entity_type
     for kind, key in cost.entities.items():
+        if (
+            len(kind) <= 100
+            and len(key) <= limits.max_key_length
+            and kind.strip()
+            and key.strip()
+            and "\0" not in kind
+            and "\0" not in key
+            and kind != FLEET
+            and (kind != own or key == cost.entity_id)
+        ):
+            continue
         if not kind.strip() or not key.strip() or kind == FLEET or len(kind) > 100:
             errors.append(FieldError(pointer("entities", kind), "bad_value", "Name a type and an id."))
         elif problem := _bad_text(kind, limits.max_key_length) or _bad_text(key, limits.max_key_length):
@@ -194,6 +203,14 @@ def _check_tags(tags: Mapping[str, str], limits: Limits, errors: list[FieldError
         errors.append(FieldError("/tags", "too_many", f"At most {limits.max_tags} tags."))
         return
     for key, value in tags.items():
+        if (
+            len(key) <= limits.max_key_length
+            and len(value) <= limits.max_tag_value_length
+            and key.strip()
+            and "\0" not in key
+            and "\0" not in value
+        ):
+            continue
         if not key.strip():
             errors.append(FieldError(pointer("tags", key), "blank", "A tag has a name."))
         elif problem := _bad_text(key, limits.max_key_length) or _bad_text(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 
 from agent_factory_site.common.audit.recorder import record_audit
@@ -53,6 +53,7 @@ EVENT_COLUMNS: Final = (
     "audit_id",
     *USAGE_FIELDS,
 )
+_encoder: Final = msgspec.json.Encoder()
 ATTRIBUTION_COLUMNS: Final = ("entity_id", "occurred_at", "event")
 
 
@@ -97,6 +98,10 @@ def append_entries(
     add_to_rollups(sums, fleet)
 
 
+def _json(value: object) -> str:
+    return _encoder.encode(value).decode()
+
+
 def _row(event: Appended, entity: int, series: int, audit_id: UUID) -> tuple[Any, ...]:
     entry = event.entry
     exchange = entry.exchange
@@ -113,16 +118,16 @@ def _row(event: Appended, entity: int, series: int, audit_id: UUID) -> tuple[Any
         entry.unpriced,
         entry.price_version,
         entry.service_tier,
-        json.dumps(entry.parts),
+        _json(entry.parts),
         entry.run_id,
-        json.dumps(entry.tags),
+        _json(entry.tags),
         entry.kind,
         entry.corrects,
         entry.reason,
         entry.quantity,
         entry.unit,
         entry.unit_price,
-        None if exchange == SAME else json.dumps([exchange.numerator, exchange.denominator]),
+        None if exchange == SAME else _json([exchange.numerator, exchange.denominator]),
         audit_id,
         *entry.usage,
     )
