@@ -1,0 +1,214 @@
+"""Eight processes that record costs of the same entities at once, against one of them alone.
+
+At idle they record batches of 1,000; where a commit waits for its flush, batches of 10, as agents that
+report for themselves send. SQLite has one writer: there the question is whether everybody gets a turn,
+and how long one cost waits beside a process that records without a pause.
+"""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import Any, Final
+
+from django.db import OperationalError, connection, connections
+
+from agent_factory_site.common.actors import Actor, acting
+from financial.services.record_costs import record_costs
+from tests.processes import Child
+
+from .outcome import Outcome
+from .rounds import milliseconds, percentile
+from .traffic import WIDE, costs, take
+
+PROCESSES: Final = 8
+ROUNDS: Final = 5
+LARGE: Final = 1000
+SMALL: Final = 10
+LARGE_BATCHES: Final = 16
+SMALL_BATCHES: Final = 320
+SMALL_WRITES: Final = 300
+LIMIT: Final = 120.0
+
+
+def main() -> list[Outcome]:
+    if connection.vendor == "sqlite":
+        return [*_side_by_side(SMALL, SMALL_BATCHES, None), *_small_beside_bulk(0.250)]
+    if _flush_delay():
+        return [_commit_seconds(), *_side_by_side(SMALL, SMALL_BATCHES, 3.0)]
+    return [
+        _commit_seconds(),
+        *_side_by_side(LARGE, LARGE_BATCHES, 1.4),
+        *_side_by_side(SMALL, SMALL_BATCHES, None),
+        *_small_beside_bulk(None),
+    ]
+
+
+def _side_by_side(size: int, batches: int, bar: float | None) -> list[Outcome]:
+    before = _deadlocks()
+    total = batches * ROUNDS
+    children = [
+        # The first one also works alone.
+        _start(_worker, size, (total if number == 0 else 0) + total // PROCESSES + 4, 100 * size + number)
+        for number in range(PROCESSES)
+    ]
+    alone: list[float] = []
+    together: list[float] = []
+    errors = 0
+    _together(children, 4)
+    for _ in range(ROUNDS):
+        seconds, failed = _together(children[:1], batches)
+        alone.append(seconds)
+        errors += failed
+        seconds, failed = _together(children, batches // PROCESSES)
+        together.append(seconds)
+        errors += failed
+    for child in children:
+        child.say(0)
+        child.result()
+    events = batches * size
+    outcomes = [
+        Outcome(
+            f"{PROCESSES} processes against one, batches of {size:,} on the same entities",
+            median(one / eight for one, eight in zip(alone, together)),
+            "x of one process",
+            ">=",
+            bar,
+            f"{events / median(alone):,.0f} events/s in one process, "
+            f"{events / median(together):,.0f} in {PROCESSES}",
+        ),
+        Outcome(
+            f"writes refused by the database in these {2 * batches * ROUNDS:,} batches",
+            errors,
+            '"locked"' if connection.vendor == "sqlite" else "errors",
+            "<=",
+            0,
+        ),
+    ]
+    if before is not None:
+        # Those that were retried count as well.
+        outcomes.append(Outcome("deadlocks meanwhile", (_deadlocks() or 0) - before, "deadlocks", "<=", 0))
+    return outcomes
+
+
+def _small_beside_bulk(bar: float | None) -> list[Outcome]:
+    bulk = _start(_until_told, LARGE, 40, 7)
+    small = _start(_one_by_one, SMALL_WRITES, 8)
+    small.say("go")
+    idle, _ = small.hear(LIMIT)
+    bulk.say("go")
+    small.say("go")
+    taken, errors = small.hear(LIMIT)
+    bulk.say("stop")
+    batches, seconds = bulk.result(LIMIT)
+    small.result()
+    return [
+        Outcome(
+            "p99 of recording one cost beside a process that records batches of 1,000 without a pause",
+            percentile(taken, 0.99) * 1e3,
+            "ms",
+            "<=",
+            None if bar is None else bar * 1e3,
+            f"{milliseconds(taken)}, longest {max(taken) * 1e3:.0f} ms; without it {milliseconds(idle)}; "
+            f"meanwhile {batches * LARGE / seconds:,.0f} events/s in batches",
+        ),
+        Outcome(f"of these {SMALL_WRITES} single costs, refused", errors, "errors", "<=", 0),
+    ]
+
+
+def _start(work: Any, *args: Any) -> Child:
+    """A child that is ready to begin."""
+    connections.close_all()
+    child = Child(work, *args)
+    assert child.hear(LIMIT) == "ready"
+    return child
+
+
+def _together(children: list[Child], batches: int) -> tuple[float, int]:
+    """Seconds until all children have recorded so many batches each, and how many were refused."""
+    began = time.perf_counter()
+    for child in children:
+        child.say(batches)
+    errors = sum(child.hear(LIMIT) for child in children)
+    return time.perf_counter() - began, errors
+
+
+def _worker(child: Child, size: int, batches: int, seed: int) -> None:
+    source = costs(WIDE, seed)
+    waiting = [take(source, size) for _ in range(batches)]
+    child.say("ready")
+    with acting(Actor.system("benchmark")):
+        while count := child.hear(LIMIT):
+            errors = 0
+            for _ in range(count):
+                errors += _refused(waiting.pop())
+            child.say(errors)
+
+
+def _until_told(child: Child, size: int, batches: int, seed: int) -> tuple[int, float]:
+    source = costs(WIDE, seed)
+    waiting = [take(source, size) for _ in range(batches)]
+    with acting(Actor.system("benchmark")):
+        record_costs(costs=waiting.pop())
+        child.say("ready")
+        child.hear(LIMIT)
+        began = time.perf_counter()
+        done = 0
+        while not child._ours.poll():
+            if not waiting:
+                waiting = [take(source, size) for _ in range(4)]
+            record_costs(costs=waiting.pop())
+            done += 1
+        return done, time.perf_counter() - began
+
+
+def _one_by_one(child: Child, writes: int, seed: int) -> None:
+    source = costs(WIDE, seed)
+    with acting(Actor.system("benchmark")):
+        record_costs(costs=take(source, 1000))
+        child.say("ready")
+        for _ in range(2):
+            child.hear(LIMIT)
+            taken = []
+            errors = 0
+            for batch in [take(source, 1) for _ in range(writes)]:
+                began = time.perf_counter()
+                errors += _refused(batch)
+                taken.append(time.perf_counter() - began)
+            child.say((taken, errors))
+
+
+def _refused(batch: list[Any]) -> int:
+    try:
+        assert len(record_costs(costs=batch).accepted) == len(batch)
+    except OperationalError:
+        return 1
+    return 0
+
+
+def _flush_delay() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW commit_delay")
+        return str(cursor.fetchone()[0]) != "0"
+
+
+def _commit_seconds() -> Outcome:
+    """How long the smallest commit takes: what the flush costs here."""
+    taken = []
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE IF NOT EXISTS flushed (number integer)")
+        for number in range(200):
+            began = time.perf_counter()
+            cursor.execute("INSERT INTO flushed VALUES (%s)", [number])
+            taken.append(time.perf_counter() - began)
+    return Outcome(
+        "inserting and committing one integer", median(taken) * 1e3, "ms", aside=milliseconds(taken)
+    )
+
+
+def _deadlocks() -> int | None:
+    if connection.vendor == "sqlite":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
