@@ -29,7 +29,8 @@ from .series import SeriesName
 NO_QUANTITIES: Final = (0,) * len(USAGE_FIELDS)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would triple the cost of making one, which every event pays.
+@dataclass(slots=True)
 class Entry:
     """One ledger row, worked out but not yet identified.
 
@@ -59,7 +60,7 @@ class Entry:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Worth:
     """What a cost is worth in its own currency, and why."""
 
