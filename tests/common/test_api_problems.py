@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 import pytest
 from django.core import exceptions as core
@@ -140,6 +141,10 @@ def test_pages_get_pages(quiet: Client) -> None:
         assert f"<h1>{status} {title}</h1>" in page
         assert response["X-Request-ID"] in page
         assert "RuntimeError" not in page
+        # Its style comes from a file: the content security policy allows no other.
+        (style,) = re.findall(r'<link rel="stylesheet" href="([^"]+)">', page)
+        assert quiet.get(style).status_code == 200
+        assert "<style" not in page
 
 
 def test_a_host_that_is_not_ours(quiet: Client) -> None:
