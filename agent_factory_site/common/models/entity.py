@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from django.db import models
 
@@ -18,7 +18,8 @@ class EntityManager(AuditedManager):
 
     def bulk_register(self, entities: Sequence[Entity]) -> None:
         """Insert those that do not exist yet; the caller audits the registration as one event."""
-        models.QuerySet(self.model, using=self.db).bulk_create(entities, ignore_conflicts=True)
+        rows: models.QuerySet[Any] = models.QuerySet(self.model, using=self.db)
+        rows.bulk_create(entities, ignore_conflicts=True)
 
 
 class Entity(AuditedModel):
@@ -36,7 +37,7 @@ class Entity(AuditedModel):
     name = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = EntityManager()
+    objects: ClassVar[EntityManager] = EntityManager()
 
     class Meta:
         verbose_name_plural = "entities"
