@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-GRACE: Final = 5.0
+GRACE: Final = 3.0
 
 
 class AlreadyRunning(Exception):

@@ -10,7 +10,6 @@ from agent_factory_site.common.services.installation import prepare_database
 
 class Command(ServiceCommand):
     help = "Migrate the database and create the first administrator; prints the one-time password once."
-    requires_migrations_checks = False
 
     def handle(self, **options: Any) -> None:
         admin = prepare_database()

@@ -14,7 +14,8 @@ from agent_factory_site.common.supervisor import programs
 
 class Command(BaseCommand):
     help = "Become the web server, the worker or the beat (this process is replaced)."
-    requires_migrations_checks = False
+    # Whatever starts next looks for itself.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("program", choices=["web", "worker", "beat"])

@@ -14,8 +14,6 @@ from agent_factory_site.common.supervisor.start import CannotStart, start
 
 class Command(BaseCommand):
     help = "Migrate, then run web, worker and beat until Ctrl-C or SIGTERM."
-    # The database may not exist yet.
-    requires_migrations_checks = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default=settings.WEB_HOST, help="address to serve on (%(default)s)")

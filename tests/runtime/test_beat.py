@@ -1,0 +1,144 @@
+"""Two beats on one database: one ticks, the other waits, and takes over when the first is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from agent_factory_site.common.models.lease import Lease
+from agent_factory_site.common.selectors.leases import lease_holder
+from tests.processes import until
+
+from .system import ROOT, environment, manage
+
+LEASE_SECONDS = 1.5
+
+
+class Beat:
+    """A beat of its own."""
+
+    def __init__(self, name: str, folder: Path, database: str) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "run_process", "beat"],
+                cwd=ROOT,
+                env=environment(
+                    folder,
+                    DATABASE_URL=database,
+                    BEAT_HOLDER=name,
+                    BEAT_LEASE_SECONDS=str(LEASE_SECONDS),
+                    LOG_LEVEL="INFO",
+                ),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def says(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder that stands for the broker."""
+    for name in ("queue", "queue-control"):
+        (tmp_path / "runtime" / name).mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.fixture
+def beats(folder: Path, live_database: str) -> Iterator[tuple[Beat, Beat]]:
+    """Two beats and something to do every fifth of a second: who holds the lease, and who waits."""
+    interval = IntervalSchedule.objects.create(every=200_000, period=IntervalSchedule.MICROSECONDS)
+    PeriodicTask.objects.create(name="often", task="tests.often", interval=interval)
+    both = [Beat(name, folder, live_database) for name in ("one", "other")]
+    try:
+        until(lambda: any(beat.says("another beat ticks; waiting to take over") for beat in both))
+        both.sort(key=lambda beat: beat.name != lease_holder("beat"))
+        yield both[0], both[1]
+    finally:
+        for beat in both:
+            if beat.process.poll() is None:
+                beat.end(signal.SIGKILL)
+
+
+def senders(folder: Path) -> list[int]:
+    """The process ids that sent ``tests.often``, in the order of sending."""
+    messages = []
+    for path in (folder / "runtime" / "queue").glob("*.msg"):
+        try:
+            message = json.loads(path.read_text())
+        except ValueError:
+            # It is being written.
+            continue
+        if message["headers"]["task"] == "tests.often":
+            messages.append((int(path.name.split("_")[0]), message["headers"]["origin"]))
+    return [int(origin.split("@")[0].removeprefix("gen")) for _, origin in sorted(messages)]
+
+
+def test_one_ticks_and_the_other_takes_over_from_a_killed_one(folder: Path, beats: tuple[Beat, Beat]) -> None:
+    first, second = beats
+    # Who ticks has installed the schedule of the settings.
+    installed = dict(PeriodicTask.objects.exclude(name="often").values_list("name", "task"))
+    assert installed == {name: entry["task"] for name, entry in settings.CELERY_BEAT_SCHEDULE.items()}
+    until(lambda: len(senders(folder)) >= 5)
+    assert set(senders(folder)) == {first.process.pid}
+
+    first.end(signal.SIGKILL)
+    expires_at = Lease.objects.get(name="beat").expires_at
+    until(lambda: lease_holder("beat") == second.name)
+    assert Lease.objects.get(name="beat").renewed_at >= expires_at
+    assert second.says(f"beat: ticking as {second.name}")
+    until(lambda: second.process.pid in senders(folder))
+    order = senders(folder)
+    turn = order.index(second.process.pid)
+    assert set(order[:turn]) == {first.process.pid}
+    assert set(order[turn:]) == {second.process.pid}
+
+
+def test_a_beat_that_stops_hands_over_and_repeats_nothing(
+    folder: Path, beats: tuple[Beat, Beat], live_database: str
+) -> None:
+    first, second = beats
+    held = manage("check_beat", folder=folder, DATABASE_URL=live_database)
+    assert (held.returncode, held.stdout) == (0, f"{first.name}\n")
+    until(lambda: len(senders(folder)) >= 3)
+    assert first.end(signal.SIGTERM) == 0
+    # What was sent is written down before the lease is given back.
+    sent = senders(folder).count(first.process.pid)
+    assert PeriodicTask.objects.get(name="often").total_run_count >= sent
+    until(lambda: lease_holder("beat") == second.name)
+    assert second.end(signal.SIGTERM) == 0
+    assert PeriodicTask.objects.get(name="often").total_run_count == len(senders(folder))
+    nobody = manage("check_beat", folder=folder, DATABASE_URL=live_database)
+    assert nobody.returncode == 1
+    assert nobody.stderr == "No beat holds the lease: nothing that is due happens.\n"
+
+
+def test_a_beat_that_was_suspended_does_not_tick_after_its_lease(
+    folder: Path, beats: tuple[Beat, Beat]
+) -> None:
+    first, second = beats
+    os.kill(first.process.pid, signal.SIGSTOP)
+    until(lambda: lease_holder("beat") == second.name)
+    until(lambda: second.process.pid in senders(folder))
+    os.kill(first.process.pid, signal.SIGCONT)
+    until(lambda: first.says("the lease was lost to another beat; waiting"))
+    seen = len(senders(folder))
+    until(lambda: len(senders(folder)) >= seen + 3)
+    order = senders(folder)
+    assert set(order[order.index(second.process.pid) :]) == {second.process.pid}
