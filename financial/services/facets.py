@@ -47,8 +47,8 @@ def facet_owners(
     entities: Mapping[EntityName, int],
 ) -> list[list[FacetOwner]]:
     """For each subject the entities and facets whose rollups it belongs to."""
-    found = [list(_facets(dimensions, subject, entities)) for subject in subjects]
-    numbers = _resolve({(dimension.dimension, value) for each in found for _, dimension, value in each})
+    found = [facets_of(dimensions, subject, entities) for subject in subjects]
+    numbers = resolve_facets({(dimension.dimension, value) for each in found for _, dimension, value in each})
     return [
         [
             FacetOwner(entity, dimension.pk, numbers[dimension.dimension, value])
@@ -58,9 +58,10 @@ def facet_owners(
     ]
 
 
-def _facets(
+def facets_of(
     dimensions: Sequence[CostFacetDimension], subject: FacetSubject, entities: Mapping[EntityName, int]
 ) -> list[tuple[int, CostFacetDimension, str]]:
+    """The entities whose rollups an event belongs to, each with the dimension and the event's value in it."""
     seen_by = {kind: entities[kind, key] for kind, key in subject.entities}
     found = []
     for dimension in dimensions:
@@ -84,7 +85,8 @@ def facet_value(dimension: str, seen_by: Mapping[str, int], tags: Mapping[str, s
     return None if number is None else str(number)
 
 
-def _resolve(names: Collection[FacetName]) -> dict[FacetName, int]:
+def resolve_facets(names: Collection[FacetName]) -> dict[FacetName, int]:
+    """The numbers of facets, registered where new."""
     found = _ids.get_many(names)
     missing = sorted(name for name in names if name not in found)
     if missing:
