@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError, handle_default_options
 from django.db import DatabaseError, connections
