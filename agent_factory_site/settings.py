@@ -217,7 +217,11 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Agent Factory API",
-    "DESCRIPTION": "The business side of a fleet of AI agents.",
+    "DESCRIPTION": (
+        "The business side of a fleet of AI agents. Send an API key as `Authorization: Bearer af_…` or "
+        "`X-API-Key: af_…`; each operation says which scope it needs. Errors are problem documents (RFC 9457); "
+        "lists are pages to follow by `next`; money is a string; times are RFC 3339 with an offset."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
