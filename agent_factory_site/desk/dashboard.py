@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -10,15 +11,18 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.safestring import SafeString
 
-from agent_factory_site.common.admin.jobs import progress_bar
+from agent_factory_site.common.charts import Series, Slot, bar_chart, money_format
 from agent_factory_site.common.display import change_text, money_exact, share_text
 from financial.admin.cost_filters import COST_TYPES
+from financial.admin.imports import import_progress
 from financial.models import CostEvent, CostImport
 
 from .overview import STACKS, Overview, Period, Row, Stack, read_overview
 
 DEFAULT_STACK = "cost_type"
+MOVING = (CostImport.State.QUEUED, CostImport.State.RUNNING)
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +55,8 @@ def _desk(request: HttpRequest) -> dict[str, Any]:
             }
             for name, label in STACKS.items()
         ],
-        "chart": _chart(overview, stack_by),
+        "chart": _chart(overview, stack_by, width=960, height=260),
+        "narrow_chart": _chart(overview, stack_by, width=340, height=280),
         "window_query": _costs(overview.window.period),
         "models": [_model_row(row, overview) for row in overview.models],
         "entity_tabs": [
@@ -67,9 +72,7 @@ def _desk(request: HttpRequest) -> dict[str, Any]:
             {
                 "item": item,
                 "url": reverse("admin:financial_costimport_change", args=[item.pk]),
-                "progress": progress_bar(item.job)
-                if item.job and item.state == CostImport.State.RUNNING
-                else "",
+                "progress": import_progress(item) if item.state in MOVING else "",
             }
             for item in overview.imports
         ],
@@ -86,6 +89,7 @@ def _costs(period: Period | None = None, **filters: str) -> str:
 
 def _tiles(overview: Overview) -> list[dict[str, Any]]:
     month, last = overview.month, overview.last_month
+    same_day = _same_day(overview)
     return [
         {
             "label": "Today",
@@ -102,10 +106,10 @@ def _tiles(overview: Overview) -> list[dict[str, Any]]:
             "url": _costs(month.period),
             "change": change_text(month.amount, overview.last_month_to_date),
             "up": month.amount > overview.last_month_to_date,
-            "words": f"by this time in {last.period.first:%B}",
-            "before_words": "against",
+            "words": f"by {same_day.day} {same_day:%B}",
+            "before_words": "on",
             "other": overview.last_month_to_date,
-            "other_url": _costs(Period(last.period.first, _same_day(overview))),
+            "other_url": _costs(Period(last.period.first, same_day)),
         },
         {
             "label": f"{last.period.first:%B}",
@@ -117,21 +121,32 @@ def _tiles(overview: Overview) -> list[dict[str, Any]]:
     ]
 
 
-def _same_day(overview: Overview) -> Any:
+def _same_day(overview: Overview) -> date:
     """The day of last month that is as far into it as today is into this one."""
     last = overview.last_month.period
     elapsed = overview.month.period.last - overview.month.period.first
     return min(last.first + elapsed, last.last)
 
 
-def _chart(overview: Overview, stack_by: str) -> dict[str, Any]:
-    return {"days": overview.days, "stacks": [_named(stack, stack_by) for stack in overview.stacks]}
+def _chart(overview: Overview, stack_by: str, *, width: float, height: float) -> SafeString:
+    return bar_chart(
+        title=f"Spend by day, by {STACKS[stack_by].lower()}",
+        slots=[
+            Slot(f"{day:%b} {day.day}", name=day.isoformat(), link=_costs(Period(day, day)))
+            for day in overview.days
+        ],
+        series=[Series(_name(stack, stack_by), stack.amounts) for stack in overview.stacks],
+        style=money_format(settings.BASE_CURRENCY),
+        empty="Nothing was spent in these 30 days.",
+        width=width,
+        height=height,
+    )
 
 
-def _named(stack: Stack, stack_by: str) -> Stack:
-    if stack_by != "cost_type":
-        return stack
-    return Stack(COST_TYPES.get(stack.name, stack.name), stack.amounts)
+def _name(stack: Stack, stack_by: str) -> str:
+    if stack_by == "cost_type":
+        return COST_TYPES.get(stack.name, stack.name)
+    return stack.name or f"no {stack_by}"
 
 
 def _model_row(row: Row, overview: Overview) -> dict[str, Any]:

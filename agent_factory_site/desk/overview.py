@@ -14,12 +14,10 @@ from financial.selectors.breakdown import CostGroup, CostSums, cost_breakdown
 from financial.selectors.freshness import last_recorded_at
 
 WINDOW: Final = 30
-SERIES_SHOWN: Final = 6
 ROWS_SHOWN: Final = 8
 IMPORTS_SHOWN: Final = 5
 TYPES_SHOWN: Final = 6
 STACKS: Final = {"cost_type": "Cost type", "model": "Model", "provider": "Provider"}
-OTHER: Final = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +143,18 @@ def _spend(daily: Sequence[CostGroup], period: Period) -> Spend:
 
 
 def _stacks(daily: Sequence[CostGroup], window: Period, stack_by: str) -> list[Stack]:
-    """The largest series by day, the rest together as the last one."""
+    """The series by day, the largest first; an empty name where events have none."""
     place = {"cost_type": 1, "provider": 2, "model": 3}[stack_by]
     by_name: dict[str, list[int]] = {}
     for group in daily:
         day = group.key[0] or ""
         if window.holds(day):
-            amounts = by_name.setdefault(group.key[place] or "none", [0] * WINDOW)
+            amounts = by_name.setdefault(group.key[place] or "", [0] * WINDOW)
             amounts[(date.fromisoformat(day) - window.first).days] += group.sums.amount
-    ranked = sorted(
+    return sorted(
         (Stack(name, amounts) for name, amounts in by_name.items() if any(amounts)),
         key=lambda stack: (-stack.total, stack.name),
     )
-    if len(ranked) <= SERIES_SHOWN + 1:
-        return ranked
-    rest = [sum(column) for column in zip(*(stack.amounts for stack in ranked[SERIES_SHOWN:]))]
-    return [*ranked[:SERIES_SHOWN], Stack(OTHER, rest)]
 
 
 def _models(daily: Sequence[CostGroup], window: Period) -> list[Row]:

@@ -13,21 +13,28 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from agent_factory_site.common.admin.actors import KIND_WORDS, actor_names
-from agent_factory_site.common.admin.base import ReadOnlyAdmin
+from agent_factory_site.common.admin.base import ReadOnlyAdmin, holds_scope
 from agent_factory_site.common.admin.keyset import KeysetAdminMixin, KeysetChangeList
 from agent_factory_site.common.errors import Invalid
+from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.pagination import Page
 from agent_factory_site.common.selectors.entity_search import suggest_entities
 from agent_factory_site.common.templatetags.agent_factory import compact, money, utc
+from financial.domain.cost_input import Correction
 from financial.models import CostEvent
 from financial.selectors.cost_events import cost_event_page
 from financial.selectors.cost_totals import TOO_MANY, cost_totals
+from financial.services.record_costs import record_costs
 
+from .correction_form import CorrectionForm
 from .cost_detail import cost_facts
 from .cost_filters import COST_FILTERS, COST_TYPES, criteria_of
+
+CORRECTIONS_FROM_HERE = "admin"
+"""The source of corrections made on these pages."""
 
 
 class CostChangeList(KeysetChangeList):
@@ -72,6 +79,8 @@ class CostEventAdmin(KeysetAdminMixin, ReadOnlyAdmin):
     search_help_text = "Run id, or the id of a cost"
     list_before_template = "financial/costs_before.html"
     change_form_template = "financial/cost_event.html"
+    empty_words = "Costs come in over the API or by import; the overview shows how to send the first one."
+    actions_detail = ("correct",)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CostChangeList]:
         return CostChangeList
@@ -119,6 +128,42 @@ class CostEventAdmin(KeysetAdminMixin, ReadOnlyAdmin):
                 context["actor"] = f"{KIND_WORDS.get(actor.kind, actor.kind)} {actor_names([actor])[actor]}"
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
+    def has_correct_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whoever may write money may correct a charge, and nothing but a charge."""
+        if not holds_scope(request, "financial:write"):
+            return False
+        return (
+            object_id is None or CostEvent.objects.filter(pk=object_id, kind=CostEvent.Kind.CHARGE).exists()
+        )
+
+    @action(
+        description="Correct",
+        icon="edit_note",
+        permissions=["correct"],
+        dialog={
+            "title": "Correct this cost",
+            "description": "A row is added that names this one and bears its date; this one stays.",
+            "form_class": CorrectionForm,
+            "form_submit_text": "Record the correction",
+        },
+    )
+    def correct(self, request: HttpRequest, form: CorrectionForm, object_id: str) -> HttpResponse:
+        correction = Correction(
+            source=CORRECTIONS_FROM_HERE,
+            event_id=str(uuid7()),
+            corrects=UUID(object_id),
+            amount=form.cleaned_data["amount"],
+            reason=form.cleaned_data["reason"],
+        )
+        refusals = record_costs(costs=[correction]).rejected.get(0, [])
+        for refusal in refusals:
+            messages.error(request, refusal.detail)
+        if not refusals:
+            messages.success(request, "The correction is recorded.")
+        return HttpResponse(
+            headers={"HX-Redirect": reverse("admin:financial_costevent_change", args=[object_id])}
+        )
+
     @display(description="Time (UTC)")
     def when(self, event: CostEvent) -> str:
         return utc(event.occurred_at).removesuffix(" UTC")
@@ -142,7 +187,7 @@ class CostEventAdmin(KeysetAdminMixin, ReadOnlyAdmin):
         if not series.model and not series.provider:
             return format_html('<span class="af-badge">{}</span>', kind)
         return format_html(
-            '<span class="af-badge">{}</span> <span class="af-muted">{}{}</span>{}',
+            '<span><span class="af-badge">{}</span> <span class="af-muted">{}{}</span>{}</span>',
             kind,
             series.provider,
             "/" if series.provider and series.model else "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -22,7 +24,7 @@ from agent_factory_site.common.actors import Actor
 from agent_factory_site.common.admin.actors import KIND_WORDS, actor_names
 from agent_factory_site.common.admin.base import ReadOnlyAdmin, holds_scope, refusals_as_messages
 from agent_factory_site.common.admin.filters import ChoiceFilter
-from agent_factory_site.common.admin.jobs import clock, progress_bar
+from agent_factory_site.common.admin.jobs import clock, progress_bar, still_bar
 from agent_factory_site.common.admin.service_form import service_form_page
 from agent_factory_site.common.templatetags.agent_factory import ago, grouped, money
 from financial.domain.import_profiles import PROFILES
@@ -93,6 +95,7 @@ class CostImportAdmin(ReadOnlyAdmin):
     list_select_related = ("job",)
     list_before_template = "common/list_summary.html"
     change_form_template = "financial/cost_import.html"
+    empty_words = "Import a file of past requests: CSV or JSON Lines, plain or gzip."
     actions_list = ("upload",)
     actions_detail = ("resume",)
 
@@ -118,7 +121,7 @@ class CostImportAdmin(ReadOnlyAdmin):
 
     @display(description="Progress")
     def progress(self, item: CostImport) -> SafeString | str:
-        return progress_bar(item.job) if item.job is not None else ""
+        return import_progress(item)
 
     @display(description="Rows", ordering="rows")
     def row_count(self, item: CostImport) -> SafeString:
@@ -206,7 +209,7 @@ class CostImportAdmin(ReadOnlyAdmin):
             context = {
                 "item": item,
                 "currency": settings.BASE_CURRENCY,
-                "progress": progress_bar(item.job) if item.job is not None else "",
+                "progress": import_progress(item),
                 "actor": f"{KIND_WORDS.get(actor.kind, actor.kind)} {actor_names([actor])[actor]}",
                 "profile": PROFILES.get(item.profile),
                 "usage": [
@@ -214,12 +217,22 @@ class CostImportAdmin(ReadOnlyAdmin):
                 ],
                 "took": took(item),
                 "costs_query": urlencode({"source": source_of(item)}),
-                "rejects": _first_lines(rejects) if rejects else [],
+                "rejects": _first_rejects(rejects) if rejects else [],
                 "rejects_url": reverse("admin:financial_costimport_rejects", args=[item.pk])
                 if rejects
                 else "",
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+
+def import_progress(item: CostImport) -> SafeString:
+    """The bar of an import: that of its job, else how much of the file was read when the page was made."""
+    if item.job is not None:
+        return progress_bar(item.job)
+    share = 100 if item.state == CostImport.State.SUCCEEDED else 0
+    if item.bytes_total:
+        share = item.bytes_done * 100 // item.bytes_total
+    return still_bar(state=str(item.state), percent=share)
 
 
 def took(item: CostImport) -> str:
@@ -246,9 +259,18 @@ def rejects_file(item: CostImport) -> Path | None:
     return file if inside and file.is_file() else None
 
 
-def _first_lines(file: Path) -> list[str]:
-    lines = []
-    with file.open("r", encoding="utf-8", errors="replace") as text:
-        for _, line in zip(range(MOST_REJECTS_SHOWN), text):
-            lines.append(line.strip()[:2000])
-    return lines
+def _first_rejects(file: Path) -> list[dict[str, Any]]:
+    """The first rejected rows: where they stand, why, and what they say."""
+    shown = []
+    with file.open("r", encoding="utf-8", errors="replace") as lines:
+        for line in islice(lines, MOST_REJECTS_SHOWN):
+            try:
+                reject = json.loads(line)
+            except ValueError:
+                # The last line of an import that is still running may be half written.
+                break
+            reasons = [f"{error['pointer']}: {error['detail']}" for error in reject.get("errors", [])]
+            raw = reject.get("raw", "")
+            raw = raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False)
+            shown.append({"line": reject.get("line"), "reasons": reasons, "raw": raw[:500]})
+    return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
@@ -14,6 +15,7 @@ from financial.models import PriceVersion
 
 from .cost_detail import PART_NAMES
 
+NO_NAMES: Mapping[str, str] = {}
 MAIN_PARTS = ("input_tokens", "output_tokens")
 
 
@@ -24,6 +26,13 @@ def _moment(label: str, help_text: str) -> forms.DateTimeField:
         help_text=help_text,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
     )
+
+
+class TiersField(forms.JSONField):
+    """JSON, where nothing is written as nothing."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
 
 
 class OverrideForm(forms.Form):
@@ -41,7 +50,7 @@ class OverrideForm(forms.Form):
     )
     valid_from = _moment("From (UTC)", "Empty: from now on.")
     valid_to = _moment("To (UTC)", "Empty: until further notice.")
-    tiers = forms.JSONField(
+    tiers = TiersField(
         required=False,
         label="Tiers",
         help_text="Other rates once an event's input passes a number of tokens, as JSON: "
@@ -56,7 +65,13 @@ class OverrideForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
     )
 
-    def __init__(self, *args: Any, basis: PriceVersion | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        basis: PriceVersion | None = None,
+        names: Mapping[str, str] = NO_NAMES,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         for part, label in PART_NAMES.items():
             self.fields[part] = forms.CharField(
@@ -78,7 +93,7 @@ class OverrideForm(forms.Form):
                 "note",
             ]
         )
-        self.fields["currency"].initial = settings.BASE_CURRENCY
+        self.initial.update(currency=settings.BASE_CURRENCY, **names)
         if basis is not None:
             self._start_from(basis)
 

@@ -132,6 +132,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
     ordering = ("provider", "model", "service_tier", "-valid_from")
     list_before_template = "common/list_summary.html"
     change_form_template = "financial/price.html"
+    empty_words = "A model's prices are copied from the catalogue when its first cost arrives."
     actions_list = ("override",)
     actions_detail = ("override_this", "end", "archive")
 
@@ -209,12 +210,13 @@ class PriceVersionAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     def override(self, request: HttpRequest) -> HttpResponseBase:
         basis = None
+        names = {name: request.GET[name] for name in ("provider", "model") if name in request.GET}
         if text := request.GET.get("from"):
             basis = PriceVersion.objects.filter(pk=text).first() if _is_uuid(text) else None
         return service_form_page(
             self,
             request,
-            form=partial(OverrideForm, basis=basis),
+            form=partial(OverrideForm, basis=basis, names=names),
             perform=lambda form: self._set(request, form),
             permitted=self._may_price(request),
             title="Set a price",
@@ -222,6 +224,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
             "already keep the price they were recorded with.",
             submit="Set the price",
             cancel_url=reverse("admin:financial_priceversion_changelist"),
+            extra={"grid": True},
         )
 
     def _set(self, request: HttpRequest, form: OverrideForm) -> HttpResponse:

@@ -116,6 +116,7 @@ class ApiKeyAdmin(ScopedAdmin):
     list_select_related = ("owner",)
     ordering = ("-created_at",)
     actions = None
+    empty_words = "Programs send costs and read reports with a key."
     fields = (
         "name", "shown_prefix", "state", "shown_scopes", "owner", "created_at", "expires", "revoked_at",
         "last_used",

@@ -46,6 +46,7 @@ class EntityAdmin(ScopedAdmin):
     fields = ("type", "key", "name", "created_at")
     readonly_fields = ("type", "key", "created_at")
     actions = None
+    empty_words = "Agents, teams and users appear here with the first cost that names them."
     change_form_before_template = "common/entity_note.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entity]:

@@ -108,11 +108,18 @@ def progress_bar(job: Job) -> SafeString:
     )
 
 
+def still_bar(*, state: str, percent: int) -> SafeString:
+    """A bar of something that is not a job."""
+    shown = {"id": "", "state": state, "finished": True, "percent": percent, "note": ""}
+    return SafeString(render_to_string("common/progress.html", {"progress": shown, "url": ""}))
+
+
 class JobScreen(ReadOnlyAdmin):
     """What every screen over jobs shows."""
 
     ordering = ("-created_at",)
     list_per_page = 50
+    empty_words = "Imports and other background work show up here."
 
     @display(description="State", label=STATE_COLOURS)
     def shown_state(self, job: Job) -> str:
