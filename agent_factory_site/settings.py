@@ -122,7 +122,9 @@ TEMPLATES = [
 DEFAULT_DATABASE = VAR_DIR / ("demo.sqlite3" if DEMO else "agent_factory.sqlite3")
 _default_url = f"sqlite:///{DEFAULT_DATABASE}"
 # Demo data never meets a real ledger, whatever else is configured.
-DATABASES = {"default": env.db_url_config(_default_url) if DEMO else env.db("DATABASE_URL", default=_default_url)}
+DATABASES = {
+    "default": env.db_url_config(_default_url) if DEMO else env.db("DATABASE_URL", default=_default_url)
+}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["ENGINE"] = "agent_factory_site.common.db.sqlite"
@@ -219,8 +221,8 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Agent Factory API",
     "DESCRIPTION": (
         "The business side of a fleet of AI agents. Send an API key as `Authorization: Bearer af_…` or "
-        "`X-API-Key: af_…`; each operation says which scope it needs. Errors are problem documents (RFC 9457); "
-        "lists are pages to follow by `next`; money is a string; times are RFC 3339 with an offset."
+        "`X-API-Key: af_…`; each operation says which scope it needs. Errors are problem documents (RFC "
+        "9457); lists are pages to follow by `next`; money is a string; times are RFC 3339 with an offset."
     ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
@@ -253,6 +255,8 @@ COST_MAX_SCAN = env.int("COST_MAX_SCAN", default=100_000)
 COST_ROLLUP_PAIRS = env.list("COST_ROLLUP_PAIRS", default=[])
 COST_ROLLUP_TAGS = env.list("COST_ROLLUP_TAGS", default=[])
 EXCHANGE_RATE_MAX_AGE_DAYS = env.int("EXCHANGE_RATE_MAX_AGE_DAYS", default=0)
+ESTIMATE_MAX_EVENTS = env.int("ESTIMATE_MAX_EVENTS", default=10_000)
+ESTIMATE_MAX_TEXT_BYTES = env.int("ESTIMATE_MAX_TEXT_BYTES", default=5 * 1024 * 1024)
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", default=20 * 1024**3)
 
 # --- Background work ----------------------------------------------------------------------------
