@@ -1,7 +1,6 @@
 """Charts drawn on the server as SVG: no script, any theme, readable by screen readers and printers."""
 
 from .bars import bar_chart
-from .fit import fitting
 from .formats import NumberFormat, count_format, money_format, plain_format, ratio_format
 from .frame import Mark, Series, Slot
 from .horizontal import Row, horizontal_bars
@@ -19,7 +18,6 @@ __all__ = [
     "Slot",
     "bar_chart",
     "count_format",
-    "fitting",
     "horizontal_bars",
     "line_chart",
     "money_format",
