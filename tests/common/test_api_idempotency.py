@@ -248,24 +248,27 @@ def events() -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("events")
-def test_a_second_request_meanwhile_is_409(caller: Caller) -> None:
+@pytest.mark.parametrize("url", [URL, "/api/kernel/required"])
+def test_a_second_request_meanwhile_is_409(caller: Caller, url: str) -> None:
     answers: list[Any] = []
+    # The key's first use is written down before anybody holds a lock.
+    caller.post({"key": "warm"}, "k0", url)
 
     def first() -> None:
-        answers.append(caller.post({"key": "a", "then": "wait"}, "k1", "/api/kernel/required"))
+        answers.append(caller.post({"key": "a", "then": "wait"}, "k1", url))
         connections.close_all()
 
     thread = threading.Thread(target=first)
     thread.start()
     assert kernel_api.ENTERED.wait(60)
-    second = caller.post({"key": "a", "then": "wait"}, "k1", "/api/kernel/required")
+    second = caller.post({"key": "a", "then": "wait"}, "k1", url)
     assert problem(second) == (409, "idempotency_in_flight")
     assert 1 <= int(second["Retry-After"]) <= 60
-    assert problem(caller.post({"key": "b"}, "k1", "/api/kernel/required")) == (422, "idempotency_key_reused")
+    assert problem(caller.post({"key": "b"}, "k1", url)) == (422, "idempotency_key_reused")
     kernel_api.GO_ON.set()
     thread.join(60)
     assert answers[0].status_code == 201
-    replay = caller.post({"key": "a", "then": "wait"}, "k1", "/api/kernel/required")
+    replay = caller.post({"key": "a", "then": "wait"}, "k1", url)
     assert (replay.content, replay["Idempotent-Replayed"]) == (answers[0].content, "true")
 
 

@@ -44,21 +44,23 @@ def claim_key(*, principal: str, key: str, fingerprint: str) -> Claim | StoredAn
     """
     for _ in range(_ATTEMPTS):
         now = timezone.now()
-        record = IdempotencyRecord(
-            principal=principal,
-            key=key,
-            fingerprint=fingerprint,
-            created_at=now,
-            locked_until=now + settings.IDEMPOTENCY_LOCK,
-        )
-        try:
-            with transaction.atomic():
-                record.save(force_insert=True)
-            return Claim(record.pk, record.locked_until)
-        except IntegrityError:
-            found = IdempotencyRecord.objects.filter(principal=principal, key=key).first()
+        locked_until = now + settings.IDEMPOTENCY_LOCK
+        # Read before writing: on SQLite the first request may hold the write lock all the while.
+        found = IdempotencyRecord.objects.filter(principal=principal, key=key).first()
         if found is None:
-            continue
+            record = IdempotencyRecord(
+                principal=principal,
+                key=key,
+                fingerprint=fingerprint,
+                created_at=now,
+                locked_until=locked_until,
+            )
+            try:
+                with transaction.atomic():
+                    record.save(force_insert=True)
+            except IntegrityError:
+                continue
+            return Claim(record.pk, locked_until)
         version = IdempotencyRecord.objects.filter(
             pk=found.pk, status=found.status, locked_until=found.locked_until
         )
@@ -76,8 +78,8 @@ def claim_key(*, principal: str, key: str, fingerprint: str) -> Claim | StoredAn
             seconds = max(1, round((found.locked_until - now).total_seconds()))
             raise _in_flight(seconds)
         # The later lock is what tells the new owner from the old one, should that one still live.
-        if version.update(locked_until=record.locked_until):
-            return Claim(found.pk, record.locked_until)
+        if version.update(locked_until=locked_until):
+            return Claim(found.pk, locked_until)
     raise _in_flight(1)
 
 
