@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management import call_command, get_commands
 from django.db import DatabaseError, connections
 
+from agent_factory_site.common.errors import DomainError
 from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.services.installation import FirstAdmin, prepare_database
 
@@ -105,14 +106,17 @@ def _prepare(console: Console) -> FirstAdmin | None:
             _seed_demo(console)
     except DatabaseError as error:
         raise CannotStart(f"The database cannot be used: {_first_line(error)}.") from None
+    except DomainError as error:
+        raise CannotStart(error.detail) from None
     return admin
 
 
 def _seed_demo(console: Console) -> None:
-    """Fill an empty demo database."""
+    """Fill an empty demo database, or add the days since the last start."""
     command, model = settings.DEMO_SEED
-    if command in get_commands() and not apps.get_model(model)._default_manager.exists():
-        console.say("making 90 days of demo data (once)")
+    if command in get_commands():
+        empty = not apps.get_model(model)._default_manager.exists()
+        console.say("making 90 days of demo data (once)" if empty else "bringing the demo data up to date")
         call_command(command)
 
 

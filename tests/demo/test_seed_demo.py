@@ -1,0 +1,143 @@
+"""The demo fleet: the same for everybody, 90 days of it, and never in a real ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+
+import pytest
+from django.core.management import call_command
+from django.db.models import Max, Min
+
+from agent_factory_site.common.errors import Conflict, Invalid
+from agent_factory_site.common.models import AuditEvent, Entity, Team
+from agent_factory_site.demo.fleet import AGENTS, INCIDENT_DAY
+from agent_factory_site.demo.seed import SEED, seed_demo
+from agent_factory_site.demo.traffic import demo_events
+from financial.domain.cost_input import CostInput, UsageInput
+from financial.domain.cost_rules import Limits, check_cost
+from financial.models import CostEvent
+from financial.services.record_costs import record_costs
+from tests.financial.books import assert_books_agree
+
+NOW = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
+BEGINNING = date(2026, 8, 25)
+
+
+def events(seed: int = SEED, first: date = BEGINNING, until: datetime = NOW) -> list[CostInput]:
+    return list(demo_events(seed=seed, beginning=BEGINNING, first=first, until=until))
+
+
+@pytest.mark.once
+def test_a_seed_always_gives_the_same_events_and_another_one_others():
+    until = datetime(2026, 8, 28, tzinfo=UTC)
+    assert events(until=until) == events(until=until)
+    assert events(until=until) != events(seed=1, until=until)
+
+
+@pytest.mark.once
+def test_a_day_does_not_depend_on_where_the_telling_begins_or_ends():
+    whole = events(until=datetime(2026, 9, 3, 12, tzinfo=UTC))
+    first = date(2026, 9, 1)
+    midnight = datetime(2026, 9, 2, tzinfo=UTC)
+    parts = events(until=midnight) + [
+        event for event in events(first=first, until=whole[-1].occurred_at) if event.occurred_at > midnight
+    ]
+    assert {event.event_id: event for event in whole} == {event.event_id: event for event in parts}
+
+
+@pytest.mark.once
+def test_the_fleet_is_one_that_a_newcomer_can_explore():
+    fleet = events()
+    assert 30_000 <= len(fleet) <= 60_000
+    assert len({event.event_id for event in fleet}) == len(fleet)
+    assert {event.entity_id for event in fleet} == {agent.key for agent in AGENTS}
+    assert {event.cost_type for event in fleet} == {"llm", "tool", "compute", "storage", "human", "other"}
+    assert len({event.model for event in fleet if event.cost_type == "llm"}) >= 10
+    assert len({event.provider for event in fleet if event.cost_type == "llm"}) == 5
+    assert max(event.occurred_at for event in fleet) <= NOW
+    outcomes = Counter(event.tags.get("outcome") for event in fleet if event.cost_type == "llm")
+    assert 0.01 < outcomes["failed"] / outcomes["ok"] < 0.05
+    assert all(event.usage == UsageInput() for event in fleet if event.tags.get("outcome") == "failed")
+
+
+@pytest.mark.once
+def test_every_event_is_one_that_the_ledger_takes():
+    limits = Limits(datetime(2020, 1, 1, tzinfo=UTC), NOW, max_amount=10**15)
+    assert [problem for event in events() for problem in check_cost(event, limits)] == []
+
+
+@pytest.mark.once
+def test_one_day_stands_out():
+    tokens = Counter()
+    for event in events():
+        if event.usage is not None:
+            tokens[event.occurred_at.date()] += event.usage.input_tokens
+    (first, most), (_, next_most) = tokens.most_common(2)
+    assert first == BEGINNING + timedelta(days=INCIDENT_DAY)
+    assert most > 2 * next_most
+
+
+@pytest.mark.django_db
+def test_days_are_recorded_once_completed_and_brought_up_to_date(settings):
+    settings.DEMO = True
+    yesterday = NOW - timedelta(days=1)
+    beginning = date(2026, 11, 12)
+    cut_short = demo_events(seed=SEED, beginning=beginning, first=beginning, until=yesterday)
+    record_costs(costs=list(islice(cut_short, 1500)))
+    seeded = seed_demo(now=yesterday, days=10)
+    assert seeded.beginning == beginning
+    assert seeded.added + 1500 == CostEvent.objects.count()
+    assert seed_demo(now=yesterday).added == 0
+    later = seed_demo(now=NOW)
+    assert later.beginning == beginning
+    assert 0 < later.added == CostEvent.objects.count() - seeded.added - 1500
+    # All that was made up in three goes is what is made up in one.
+    expected = list(demo_events(seed=SEED, beginning=beginning, first=beginning, until=NOW))
+    stored = set(CostEvent.objects.values_list("event_id", flat=True))
+    assert stored == {event.event_id for event in expected}
+    assert Team.objects.count() == 7
+    assert Entity.objects.get(type="agent", key="support-bot").name == "Support bot"
+    unpriced = CostEvent.objects.filter(unpriced=True)
+    assert 0 < unpriced.count() < len(expected) / 100
+    assert set(unpriced.values_list("series__model", flat=True)) == {"house-llama-70b"}
+    assert_books_agree()
+
+
+@pytest.mark.django_db
+def test_the_command_makes_as_many_days_as_it_is_asked_for(settings, capsys):
+    settings.DEMO = True
+    for days in (0, -1, 731):
+        with pytest.raises(Invalid):
+            call_command("seed_demo", days=days)
+    assert CostEvent.objects.count() == 0
+    call_command("seed_demo", days=3)
+    span = CostEvent.objects.aggregate(first=Min("occurred_at"), last=Max("occurred_at"))
+    assert (span["last"].date() - span["first"].date()).days == 2
+    assert f"{CostEvent.objects.count():,} events added" in capsys.readouterr().err
+    event = AuditEvent.objects.filter(action="record").first()
+    assert (event.actor_kind, event.actor_id) == ("command", "seed_demo")
+
+
+@pytest.mark.django_db
+def test_a_real_ledger_is_never_touched(settings):
+    with pytest.raises(Conflict):
+        seed_demo(now=NOW)
+    with pytest.raises(Conflict):
+        call_command("seed_demo")
+    settings.DEMO = True
+    real = CostInput(
+        source="checkout-bot",
+        event_id="1",
+        occurred_at=NOW - timedelta(days=1),
+        entity_type="agent",
+        entity_id="real",
+        cost_type="other",
+        amount="1.00",
+        currency="USD",
+    )
+    record_costs(costs=[real])
+    with pytest.raises(Conflict):
+        seed_demo(now=NOW)
+    assert (CostEvent.objects.count(), Team.objects.count()) == (1, 0)
