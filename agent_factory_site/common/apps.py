@@ -9,8 +9,7 @@ class CommonConfig(AppConfig):
     verbose_name = "Administration"
 
     def ready(self) -> None:
+        from . import kernel_metrics  # noqa: F401 - registers on import
         from .audit.many_to_many import audit_many_to_many
-        from .kernel_metrics import register_kernel_metrics
 
         audit_many_to_many()
-        register_kernel_metrics()

@@ -1,4 +1,4 @@
-"""The numbers that the kernel publishes about its own work."""
+"""The numbers that the kernel publishes about its own work; importing this registers them."""
 
 from __future__ import annotations
 
@@ -27,20 +27,18 @@ def _oldest() -> Iterator[Sample]:
     yield Sample({}, (timezone.now() - oldest).total_seconds() if oldest else 0)
 
 
-def register_kernel_metrics() -> None:
-    """Publish them; called once, when the application is ready."""
-    register("agent_factory_jobs", "Background jobs by state.", "jobs", ["state"], _jobs)
-    register(
-        "agent_factory_outbox_waiting_deliveries",
-        "Domain events not yet delivered to a subscriber, and whether delivery has failed before.",
-        "deliveries",
-        ["failed_before"],
-        _waiting,
-    )
-    register(
-        "agent_factory_outbox_oldest_waiting_seconds",
-        "Age of the oldest domain event that a subscriber still waits for; 0 when none does.",
-        "seconds",
-        [],
-        _oldest,
-    )
+register("agent_factory_jobs", "Background jobs by state.", "jobs", ["state"], _jobs)
+register(
+    "agent_factory_outbox_waiting_deliveries",
+    "Domain events not yet delivered to a subscriber, and whether delivery has failed before.",
+    "deliveries",
+    ["failed_before"],
+    _waiting,
+)
+register(
+    "agent_factory_outbox_oldest_waiting_seconds",
+    "Age of the oldest domain event that a subscriber still waits for; 0 when none does.",
+    "seconds",
+    [],
+    _oldest,
+)
