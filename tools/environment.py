@@ -126,7 +126,8 @@ def install_uv(lock):
     wanted = VENV / "uv.txt"
     wanted.write_text(pin)
     say("installing uv")
-    return subprocess.run([*PIP_INSTALL, "--only-binary=:all:", "-r", str(wanted)]).returncode == 0
+    done = subprocess.run([*PIP_INSTALL, "--only-binary=:all:", "-r", str(wanted)])
+    return done.returncode == 0 and works(UV)
 
 
 def fetch_uv(pin):

@@ -25,8 +25,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., System]]:
     """Starts systems on a folder of this test; they are stopped at its end."""
     started: list[System] = []
 
-    def start_system(**extra: str) -> System:
-        started.append(System(tmp_path / "var", **extra))
+    def start_system(command: tuple[str, ...] = ("up",), **extra: str) -> System:
+        started.append(System(tmp_path / "var", command, **extra))
         return started[-1]
 
     yield start_system

@@ -84,9 +84,9 @@ class Browser:
 
 
 class System:
-    """``manage.py up``, with what it printed so far."""
+    """``manage.py up``, or another command that serves, with what it printed so far."""
 
-    def __init__(self, folder: Path, **extra: str) -> None:
+    def __init__(self, folder: Path, command: tuple[str, ...] = ("up",), **extra: str) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -94,7 +94,7 @@ class System:
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "up"],
+            [sys.executable, "manage.py", *command],
             cwd=ROOT,
             env=environment(folder, PORT=str(self.port), **extra),
             stdout=subprocess.PIPE,
@@ -146,6 +146,13 @@ class System:
 
     def browser(self) -> Browser:
         return Browser(self.port)
+
+    def answers(self) -> bool:
+        """Whether the web server answers."""
+        try:
+            return self.browser().get("/livez").status == 200
+        except OSError:
+            return False
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop it as a user would; its exit status."""

@@ -138,7 +138,7 @@ def test_a_killed_program_is_started_again(running: System, name: str) -> None:
     # What the killed program had started is gone as well.
     assert group_members(old) == []
     if name == "web":
-        until(lambda: _answers(running))
+        until(running.answers)
     elif name == "worker":
         running.wait_for(r"worker-\S+ ready", after=line)
     else:
@@ -160,10 +160,3 @@ def test_tasks_go_on_after_the_broker_was_killed(running: System) -> None:
 
     until(send)
     running.wait_for(rf"worker +\| .*{sent[0]}.* succeeded")
-
-
-def _answers(system: System) -> bool:
-    try:
-        return system.browser().get("/livez").status == 200
-    except OSError:
-        return False

@@ -1,0 +1,164 @@
+"""The set-up behind ``make run`` and ``make test``, on a lock file and packages of the test's own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from .system import ROOT
+
+pytestmark = pytest.mark.once
+
+TARGETS = ("run", "demo", "test", "bench", "bench-large", "lock", "clean", "help")
+
+
+class Checkout:
+    """A folder with the Makefile, its tools, and packages that are installed from a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # pip takes several places, separated by spaces.
+        self.packages = folder.parent / "packages"
+        self.packages.mkdir()
+        folder.mkdir()
+        shutil.copy(ROOT / "Makefile", folder)
+        (folder / "tools").mkdir()
+        shutil.copy(ROOT / "tools" / "environment.py", folder / "tools")
+
+    def package(self, name: str, version: str) -> str:
+        """Build a wheel; the line of a lock file that pins it."""
+        wheel = self.packages / f"{name}-{version}-py3-none-any.whl"
+        information = f"{name}-{version}.dist-info"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(f"{name}.py", f"version = {version!r}\n")
+            archive.writestr(
+                f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            )
+            archive.writestr(
+                f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            archive.writestr(f"{information}/RECORD", "")
+        return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+    def lock(self, name: str, *lines: str) -> None:
+        (self.folder / name).write_text("".join(lines))
+
+    def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run make as on a fresh machine: nothing in the environment but the path and a home."""
+        return subprocess.run(
+            ["make", f"PYTHON={sys.executable}", *arguments],
+            cwd=self.folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.folder),
+                # No network: packages come from the folder.
+                **dict.fromkeys(("PIP_NO_INDEX", "UV_NO_INDEX"), "1"),
+                **dict.fromkeys(("PIP_FIND_LINKS", "UV_FIND_LINKS"), str(self.packages)),
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def set_up(self, purpose: str) -> str:
+        done = self.make(f"{purpose}-environment")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def installed(self, name: str) -> str | None:
+        """The version of a package in the environment, or None."""
+        code = f"try:\n    import {name}\n    print({name}.version)\nexcept ImportError:\n    pass"
+        python = self.folder / ".venv" / "bin" / "python"
+        shown = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+        return shown.stdout.strip() or None
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    checkout = Checkout(tmp_path / "a folder")
+    # The uv of the test's own environment stands for the one that would be installed.
+    uv = Path(sys.executable).with_name("uv")
+    run_uv = f'#!/bin/sh\nexec "{uv}" "$@"\n'
+    checkout.lock("requirements.txt", checkout.package("afprobe", "1.0"))
+    checkout.lock(
+        "requirements-dev.txt", checkout.package("afprobe", "1.0"), checkout.package("aftool", "1.0")
+    )
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout.folder / ".venv"], check=True)
+    (checkout.folder / ".venv" / "bin" / "uv").write_text(run_uv)
+    (checkout.folder / ".venv" / "bin" / "uv").chmod(0o755)
+    return checkout
+
+
+def test_it_installs_once_follows_the_lock_and_removes_nothing(checkout: Checkout) -> None:
+    assert checkout.set_up("test") == "[setup] installing requirements-dev.txt (uv)\n"
+    assert (checkout.installed("afprobe"), checkout.installed("aftool")) == ("1.0", "1.0")
+    assert checkout.set_up("run") == "[setup] installing requirements.txt (uv)\n"
+    assert checkout.installed("aftool") == "1.0"
+    assert checkout.set_up("run") == ""
+    assert checkout.set_up("test") == ""
+
+    checkout.lock("requirements.txt", checkout.package("afprobe", "2.0"))
+    assert checkout.set_up("run") == "[setup] installing requirements.txt (uv)\n"
+    assert checkout.installed("afprobe") == "2.0"
+    assert checkout.set_up("test") == ""
+
+
+def test_a_package_that_is_not_the_locked_one_is_refused(checkout: Checkout) -> None:
+    checkout.set_up("run")
+    pin = checkout.package("afprobe", "2.0")
+    checkout.lock("requirements.txt", pin[:-5] + "0000\n")
+    done = checkout.make("run-environment")
+    assert done.returncode != 0
+    assert "The dependencies could not be installed; the reason is above" in done.stderr
+    assert checkout.installed("afprobe") == "1.0"
+    # It is not taken for done the next time.
+    assert checkout.make("run-environment").returncode != 0
+
+
+def test_an_environment_that_does_not_work_is_made_anew_and_pip_will_do(checkout: Checkout) -> None:
+    python = checkout.folder / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/nowhere/python")
+    # Something called uv that installs, and is no program: what is left is pip.
+    checkout.lock("requirements.txt", checkout.package("afprobe", "1.0"), checkout.package("uv", "0.1"))
+    said = checkout.set_up("run").splitlines()
+    assert said[0].startswith("[setup] making .venv with Python 3.")
+    assert said[1:] == ["[setup] installing uv", "[setup] installing requirements.txt (pip)"]
+    assert checkout.installed("afprobe") == "1.0"
+
+
+def test_a_python_that_is_too_old_is_one_sentence() -> None:
+    code = (
+        "import runpy, sys\n"
+        "sys.version_info = (3, 9, 18, 'final', 0)\n"
+        "sys.argv = ['environment.py', 'run']\n"
+        "runpy.run_path('tools/environment.py', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Agent Factory needs Python 3.11 or newer, and this is 3.9.18: "
+        "name a newer one with `make PYTHON=python3.12 ...`.\n"
+    )
+
+
+def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(["make", "run", "PYTHON=no-such-python"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == (
+        "Agent Factory needs Python 3.11 or newer, and there is no no-such-python: "
+        "install it, or name one with make PYTHON=..."
+    )
+
+
+def test_make_alone_says_what_there_is() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = [line.split()[1] for line in done.stdout.splitlines()]
+    assert sorted(listed) == sorted(TARGETS)

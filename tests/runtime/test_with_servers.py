@@ -1,0 +1,67 @@
+"""The system on the servers of a larger installation: PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from agent_factory_site.common.models import User
+from agent_factory_site.common.services.installation import ADMIN
+from tests.processes import Child, until
+
+from .system import System
+
+
+@pytest.mark.postgres_only
+def test_it_serves_from_postgres_and_redis(
+    start: Callable[..., System], live_database: str, redis_url: str
+) -> None:
+    system = start(DATABASE_URL=live_database, REDIS_URL=redis_url)
+    system.wait_until_ready()
+    # No broker of its own where one is named.
+    assert set(system.pids()) == {"web", "worker", "beat"}
+    assert not (system.runtime / "broker.url").exists()
+    ready = system.browser().get("/readyz")
+    assert (ready.status, json.loads(ready.body)["status"]) == (200, "ready")
+    assert User.objects.get(username=ADMIN).must_change_password is True
+    system.wait_for(r"worker-\S+ ready")
+    system.wait_for(r"beat +\| .*Sending due task dispatch-outbox")
+    system.wait_for(r"worker +\| .*common.dispatch_outbox\S+ succeeded")
+
+
+@pytest.mark.once
+def test_it_is_not_ready_without_its_tables_and_its_broker(start: Callable[..., System]) -> None:
+    """The web server alone, as a container starts it: alive, and honest about the rest."""
+    system = start(command=("run_process", "web"), REDIS_URL="redis://127.0.0.1:1")
+    until(system.answers)
+    ready = system.browser().get("/readyz")
+    assert (ready.status, json.loads(ready.body)) == (
+        503,
+        {
+            "status": "not ready",
+            "checks": {"database": "ok", "migrations": "failed", "broker": "failed"},
+        },
+    )
+
+
+def _prepare(child: Child) -> object:
+    from agent_factory_site.common.services.installation import prepare_database
+
+    child.say("ready")
+    child.hear()
+    return prepare_database()
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+def test_machines_that_start_together_create_one_administrator() -> None:
+    children = [Child(_prepare) for _ in range(4)]
+    for child in children:
+        assert child.hear() == "ready"
+    for child in children:
+        child.say("go")
+    created = [admin for child in children if (admin := child.result())]
+    assert len(created) == 1
+    assert User.objects.filter(is_superuser=True).count() == 1
