@@ -28,6 +28,7 @@ bench-large: test-environment ## The same with the large data sets
 lock: test-environment ## Compile requirements*.in into the locked requirements*.txt
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-tokenizers.in -o requirements-tokenizers.txt
 
 clean: ## Remove the environment and all caches; var/ with its databases stays
 	rm -rf .venv staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov

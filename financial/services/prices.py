@@ -164,6 +164,20 @@ def known_prices(*, name: ModelName) -> list[PriceVersion]:
     return _by_precedence(name, rows)
 
 
+def price_at(*, name: ModelName, service_tier: str, at: datetime) -> PriceVersion | Unpriced:
+    """The price that would hold for an event of ``at``; writes nothing.
+
+    ``name`` is normalised. A price that was not copied from the catalogue yet has no row: its
+    ``_state.adding`` is true.
+    """
+    tier = normalise_tier(service_tier)
+    rows = known_prices(name=name)
+    for row in rows:
+        if row.service_tier == tier and _version(row).covers(at):
+            return row
+    return _timeline_of(name, tier, rows).otherwise
+
+
 def _adopt(name: ModelName, found: CatalogueModel) -> int:
     if prices_in_use(name).filter(source=PriceVersion.Source.CATALOGUE).exists():
         return 0
