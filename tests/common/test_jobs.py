@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, transaction
@@ -28,7 +27,7 @@ from agent_factory_site.common.services.jobs import (
     sweep_jobs,
 )
 from agent_factory_site.common.tasks import run_job as run_job_task
-from tests.children import run_children, start_child
+from tests.processes import Child, run_all
 
 Register = Callable[[Callable[[JobContext], Mapping[str, Any] | None]], str]
 
@@ -217,43 +216,36 @@ def test_a_job_nobody_came_for_is_woken_once_a_minute(registered: Register) -> N
 
 # --- Processes that die -------------------------------------------------------------------------
 
-STEPS = """
-    from django.db import transaction
-    from agent_factory_site.common.models import Team
-    from agent_factory_site.common.services.jobs import register_job, run_job
 
-    def work(context):
+class Steps:
+    """A job of six steps, each written with its state; says so and waits inside the fourth when told to."""
+
+    def __init__(self, name: str, child: Child | None = None) -> None:
+        self.name = name
+        self.child = child
+
+    def __call__(self, context: JobContext) -> dict[str, int]:
         for step in range(context.state.get("next", 0), 6):
             with transaction.atomic():
-                Team.objects.create(key=f"step-{step}", name=sys.argv[1])
-                if sys.argv[1] == "doomed" and step == 3:
-                    print("inside", flush=True)
-                    sys.stdin.read()
+                Team.objects.create(key=f"step-{step}", name=self.name)
+                if self.child and step == 3:
+                    self.child.say("inside")
+                    self.child.hear(timeout=600)
                 context.save_state({"next": step + 1}, done=step + 1)
         return {"steps": 6}
 
-    register_job("tests", work)
-    import uuid
-    ran = run_job(job_id=uuid.UUID(sys.argv[2] if len(sys.argv) > 2 else %r))
-"""
+
+def work_until_killed(child: Child, job_id: UUID) -> None:
+    jobs._functions["tests"] = Steps("doomed", child)
+    run_job(job_id=job_id)
 
 
-def work_in_steps(context: JobContext) -> dict[str, int]:
-    for step in range(context.state.get("next", 0), 6):
-        with transaction.atomic():
-            Team.objects.create(key=f"step-{step}", name="survivor")
-            context.save_state({"next": step + 1}, done=step + 1)
-    return {"steps": 6}
-
-
-def test_a_job_whose_worker_is_killed_completes_once(live_database: str, registered: Register) -> None:
-    job = enqueue(kind=registered(work_in_steps), parameters={}, total=6)
-    child = start_child(STEPS % "", "doomed", job.pk, database=live_database)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "inside\n"
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.communicate()
+@pytest.mark.django_db(transaction=True)
+def test_a_job_whose_worker_is_killed_completes_once(registered: Register) -> None:
+    job = enqueue(kind=registered(Steps("survivor")), parameters={}, total=6)
+    child = Child(work_until_killed, job.pk)
+    assert child.hear() == "inside"
+    child.kill()
     job = the_job()
     assert (job.state, job.done, job.state_data) == ("running", 3, {"next": 3})
     # A wake-up that comes a second time, as from a broker that redelivers, finds nothing to do.
@@ -269,10 +261,14 @@ def test_a_job_whose_worker_is_killed_completes_once(live_database: str, registe
     ]
 
 
-def test_of_many_workers_one_does_the_job(live_database: str, registered: Register) -> None:
-    job = enqueue(kind=registered(work_in_steps), parameters={})
-    ran = run_children(STEPS % str(job.pk) + "\n    print(ran)\n", 4, live_database)
-    assert sorted(ran) == ["False\n", "False\n", "False\n", "True\n"]
+def try_to_run(child: Child, job_id: UUID) -> bool:
+    return run_job(job_id=job_id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_workers_one_does_the_job(registered: Register) -> None:
+    job = enqueue(kind=registered(Steps("one")), parameters={})
+    assert sorted(run_all(try_to_run, [(job.pk,)] * 6)) == [False] * 5 + [True]
     assert Team.objects.count() == 6
     assert the_job().attempts == 1
 

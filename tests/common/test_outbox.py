@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
@@ -20,7 +19,7 @@ from agent_factory_site.common.outbox import publish, subscribe, topic_of, unsub
 from agent_factory_site.common.selectors.outbox import Backlog, outbox_backlog
 from agent_factory_site.common.services.outbox import Dispatched, dispatch, prune_outbox, retry_delay
 from agent_factory_site.common.tasks import dispatch_outbox
-from tests.children import run_children, start_child
+from tests.processes import Child, run_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,62 +226,50 @@ def test_delivered_messages_go_after_thirty_days(first: Recorder, second: Record
 
 # --- Several processes, and one that dies -------------------------------------------------------
 
-SUBSCRIBER = """
-    from dataclasses import dataclass
-    from django.db import transaction
-    from agent_factory_site.common.models import Team
-    from agent_factory_site.common.outbox import publish, subscribe
-    from agent_factory_site.common.services.outbox import dispatch
 
-    @dataclass(frozen=True)
-    class Opened:
-        topic = "tests.Opened"
-        key: str
+class Opener:
+    """A subscriber that writes a row; says so and waits inside the fourth when told to."""
 
-    def open_team(event):
-        Team.objects.create(key=event.key, name=sys.argv[1])
-        if sys.argv[1] == "doomed" and event.key == "t3":
-            print("inside", flush=True)
-            sys.stdin.read()
+    def __init__(self, name: str, child: Child | None = None) -> None:
+        self.name = name
+        self.child = child
 
-    subscribe(Opened, "tests.opener", open_team)
-"""
+    def __call__(self, event: Opened) -> None:
+        Team.objects.create(key=event.key, name=self.name)
+        if self.child and event.key == "t3":
+            self.child.say("inside")
+            self.child.hear(timeout=600)
 
 
-@dataclass(frozen=True)
-class Told:
-    """The same event, as this process sees it."""
-
-    key: str
-    topic = "tests.Opened"
+def dispatch_and_wait(child: Child) -> int:
+    unsubscribe("tests.opener")
+    subscribe(Opened, "tests.opener", Opener("doomed", child))
+    return dispatch().delivered
 
 
 @pytest.fixture
-def seven_events(live_database: str) -> Iterator[str]:
-    subscribe(Told, "tests.opener", lambda event: Team.objects.create(key=event.key, name="survivor"))
+def seven_events(transactional_db: None) -> Iterator[None]:
+    subscribe(Opened, "tests.opener", Opener("survivor"))
     with transaction.atomic():
         for number in range(7):
-            publish(Told(f"t{number}"))
-    yield live_database
+            publish(Opened(f"t{number}"))
+    yield
     unsubscribe("tests.opener")
 
 
-def test_a_dispatcher_killed_in_the_middle_loses_and_repeats_nothing(seven_events: str) -> None:
-    child = start_child(SUBSCRIBER + "\n    dispatch()\n", "doomed", database=seven_events)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "inside\n"
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.communicate()
-    assert list(Team.objects.order_by("key").values_list("key", "name")) == [
-        ("t0", "doomed"),
-        ("t1", "doomed"),
-        ("t2", "doomed"),
-    ]
+def opened() -> list[tuple[str, str]]:
+    return list(Team.objects.order_by("key").values_list("key", "name"))
+
+
+def test_a_dispatcher_killed_in_the_middle_loses_and_repeats_nothing(seven_events: None) -> None:
+    child = Child(dispatch_and_wait)
+    assert child.hear() == "inside"
+    child.kill()
+    assert opened() == [("t0", "doomed"), ("t1", "doomed"), ("t2", "doomed")]
     # The one in hand waits like a failed one; the rest is due.
     assert dispatch().delivered == 3
     assert dispatch(now=timezone.now() + timedelta(seconds=11)).delivered == 1
-    assert list(Team.objects.order_by("key").values_list("key", "name")) == [
+    assert opened() == [
         ("t0", "doomed"),
         ("t1", "doomed"),
         ("t2", "doomed"),
@@ -293,36 +280,37 @@ def test_a_dispatcher_killed_in_the_middle_loses_and_repeats_nothing(seven_event
     ]
 
 
-def test_dispatchers_share_the_work(live_database: str) -> None:
-    subscribe(Told, "tests.opener", lambda event: None)
+def dispatch_all(child: Child) -> int:
+    return dispatch().delivered
+
+
+@pytest.mark.django_db(transaction=True)
+def test_dispatchers_share_the_work() -> None:
+    subscribe(Opened, "tests.opener", Opener("any"))
     try:
         with transaction.atomic():
-            for number in range(40):
-                publish(Told(f"t{number}"))
+            for number in range(60):
+                publish(Opened(f"t{number}"))
+        assert sum(run_all(dispatch_all, [()] * 4)) == 60
     finally:
         unsubscribe("tests.opener")
-    counts = run_children(SUBSCRIBER + "\n    print(dispatch().delivered)\n", 4, live_database)
-    assert sum(map(int, counts)) == 40
-    assert Team.objects.count() == 40
+    assert Team.objects.count() == 60
     assert OutboxDelivery.objects.filter(delivered_at=None).count() == 0
 
 
 @pytest.mark.postgres_only
-def test_a_delivery_in_progress_is_not_waited_for(seven_events: str) -> None:
-    child = start_child(SUBSCRIBER + "\n    dispatch()\n", "doomed", database=seven_events)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "inside\n"
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '5s'")
+def test_a_delivery_in_progress_is_not_waited_for(seven_events: None) -> None:
+    child = Child(dispatch_and_wait)
+    assert child.hear() == "inside"
     # Its claim has run out, but its transaction still holds the row.
     assert dispatch(now=timezone.now() + timedelta(minutes=1)).delivered == 3
-    child.communicate("", timeout=60)
-    assert child.returncode == 0
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = DEFAULT")
-    assert sorted(Team.objects.values_list("key", flat=True)) == [f"t{number}" for number in range(7)]
+    assert len(opened()) == 6
+    child.say("go on")
+    # It had found all seven, and has delivered four of them.
+    assert child.result() == 4
+    assert [key for key, _ in opened()] == [f"t{number}" for number in range(7)]
 
 
-def test_the_task_delivers_all(seven_events: str) -> None:
+def test_the_task_delivers_all(seven_events: None) -> None:
     dispatch_outbox()
     assert Team.objects.count() == 7
