@@ -34,7 +34,7 @@ def holder_name() -> str:
     return os.environ.get("BEAT_HOLDER") or f"{socket.gethostname()}:{os.getpid()}:{uuid7()}"
 
 
-class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]
+class LeasedScheduler(DatabaseScheduler):
     """django-celery-beat's scheduler, held back while another process ticks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -30,7 +30,7 @@ KINDS: Final = {
 }
 
 
-class Environment(environ.Env):  # type: ignore[misc]
+class Environment(environ.Env):
     """Reads ``NAME``, or the file named by ``NAME_FILE``; an empty value is the same as none."""
 
     def get_value(self, var: str, cast: Any = None, default: Any = None, parse_default: bool = False) -> Any:

@@ -88,7 +88,7 @@ def _migrations() -> bool:
 
 def _broker() -> bool:
     if settings.CELERY_BROKER_URL.startswith("filesystem://"):
-        return Path(settings.CELERY_BROKER_TRANSPORT_OPTIONS["data_folder_in"]).is_dir()
+        return Path(str(settings.CELERY_BROKER_TRANSPORT_OPTIONS["data_folder_in"])).is_dir()
     options = {"socket_timeout": BROKER_TIMEOUT, "socket_connect_timeout": BROKER_TIMEOUT, "max_retries": 0}
     with Connection(
         current_app.conf.broker_url, connect_timeout=BROKER_TIMEOUT, transport_options=options
