@@ -239,8 +239,8 @@ STANDING_COSTS: Final = (
     StandingCost("support-bot", "customer-care", "storage", "house", "vector-index", 1, "1.40"),
     StandingCost("research-assistant", "strategy", "storage", "house", "vector-index", 1, "2.15"),
     StandingCost("invoice-reader", "finance", "storage", "house", "document-store", 1, "0.60"),
-    StandingCost("support-bot", "customer-care", "human", "house", "escalation-review", 4, "2.40"),
-    StandingCost("code-reviewer", "platform", "human", "house", "spot-check", 2, "4.50", True),
+    StandingCost("support-bot", "customer-care", "human", "house", "escalation-review", 4, "1.60"),
+    StandingCost("code-reviewer", "platform", "human", "house", "spot-check", 2, "3.00", True),
     StandingCost("sales-writer", "growth", "other", "house", "mailbox-licence", 1, "0.90"),
 )
 

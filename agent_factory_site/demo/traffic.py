@@ -131,11 +131,10 @@ def _run(
                 entities=entities,
                 cost_type="tool",
                 provider=tool.provider,
-                model=tool.name,
                 amount=tool.amount,
                 currency="USD",
                 run_id=run_id,
-                tags=tags,
+                tags={**tags, "tool": tool.name},
             )
 
 
@@ -174,10 +173,9 @@ def _standing(cost: StandingCost, index: int, day: date) -> Iterator[CostInput]:
             entities={"team": cost.team},
             cost_type=cost.cost_type,
             provider=cost.provider,
-            model=cost.item,
             amount=cost.amount,
             currency="USD",
-            tags={"env": "prod"},
+            tags={"env": "prod", "item": cost.item},
         )
 
 
