@@ -300,6 +300,7 @@ CELERY_BEAT_SCHEDULE = {
     "dispatch-outbox": {"task": "common.dispatch_outbox", "schedule": 10.0},
     "sweep-jobs": {"task": "common.sweep_jobs", "schedule": 60.0},
     "prune-idempotency-records": {"task": "common.prune_idempotency_records", "schedule": 3600.0},
+    "check-prices": {"task": "financial.check_prices", "schedule": 86_400.0},
     "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
 }
 

@@ -178,6 +178,40 @@ def price_at(*, name: ModelName, service_tier: str, at: datetime) -> PriceVersio
     return _timeline_of(name, tier, rows).otherwise
 
 
+def catalogue_rows(name: ModelName) -> list[PriceVersion]:
+    """The installed catalogue's prices of a normalised name, as they would be copied; not stored."""
+    found = find_in_catalogue(name)
+    if found is None:
+        return []
+    version = catalogue_version()
+    return [_row(name, found, price, version) for price in found.prices]
+
+
+class CatalogueResolver:
+    """Prices as they would hold once the installed catalogue were applied; writes nothing."""
+
+    def __init__(self) -> None:
+        self._timelines: dict[_Key, _Timeline] = {}
+
+    def resolve(
+        self, provider: str, model: str, service_tier: str, occurred_at: datetime
+    ) -> ResolvedPrice | Unpriced:
+        """As :meth:`PriceResolver.resolve`."""
+        key = (provider, model, service_tier)
+        timeline = self._timelines.get(key)
+        if timeline is None:
+            name, tier = normalise(provider, model), normalise_tier(service_tier)
+            stored = list(prices_in_use(name))
+            rows = catalogue_rows(name) or [row for row in stored if _are_copied([row])]
+            rows += [row for row in stored if not _are_copied([row])]
+            timeline = _timeline_of(name, tier, _by_precedence(name, rows))
+            self._timelines[key] = timeline
+        for version in timeline.versions:
+            if version.covers(occurred_at):
+                return version.price
+        return timeline.otherwise
+
+
 def _adopt(name: ModelName, found: CatalogueModel) -> int:
     if prices_in_use(name).filter(source=PriceVersion.Source.CATALOGUE).exists():
         return 0
