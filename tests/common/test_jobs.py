@@ -15,7 +15,7 @@ from django.utils import timezone
 from agent_factory_site.common.actors import Actor, acting, current_actor, current_request_id
 from agent_factory_site.common.errors import Conflict, Invalid, NotFound
 from agent_factory_site.common.models import AuditEvent, Job, Team
-from agent_factory_site.common.selectors.jobs import find_job, find_jobs, job_counts, progress_of
+from agent_factory_site.common.selectors.jobs import find_jobs, job_by_id, job_counts, progress_of
 from agent_factory_site.common.services import jobs
 from agent_factory_site.common.services.jobs import (
     JobContext,
@@ -300,6 +300,7 @@ def test_jobs_are_found(registered: Register) -> None:
     run_job(job_id=first.pk)
     assert [job.pk for job in find_jobs()] == [second.pk, first.pk]
     assert [job.pk for job in find_jobs(kind=kind, state="queued")] == [second.pk]
-    assert find_job(first.pk) == first
-    assert find_job(uuid4()) is None
+    assert job_by_id(first.pk) == first
+    with pytest.raises(NotFound):
+        job_by_id(uuid4())
     assert job_counts() == {"queued": 1, "running": 0, "succeeded": 1, "failed": 0, "cancelled": 0}

@@ -6,10 +6,14 @@ from django.urls import path
 
 from .api_keys import ApiKeysView, ApiKeyView, RevokeApiKeyView
 from .audit_events import AuditEventsView
+from .jobs import CancelJobView, JobsView, JobView
 
 urlpatterns = [
     path("api-keys", ApiKeysView.as_view(), name="api-keys"),
     path("api-keys/<uuid:key_id>", ApiKeyView.as_view(), name="api-key"),
     path("api-keys/<uuid:key_id>/revoke", RevokeApiKeyView.as_view(), name="api-key-revoke"),
     path("audit-events", AuditEventsView.as_view(), name="audit-events"),
+    path("jobs", JobsView.as_view(), name="jobs"),
+    path("jobs/<uuid:job_id>", JobView.as_view(), name="job"),
+    path("jobs/<uuid:job_id>/cancel", CancelJobView.as_view(), name="job-cancel"),
 ]

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
+from agent_factory_site.common.errors import NotFound
 from agent_factory_site.common.models import Job
 
 
@@ -31,9 +32,11 @@ def find_jobs(*, kind: str | None = None, state: str | None = None) -> QuerySet[
     return jobs
 
 
-def find_job(job_id: UUID) -> Job | None:
-    """The job with this id."""
+def job_by_id(job_id: UUID) -> Job:
+    """The job with this id; raises :class:`NotFound`."""
     found: Job | None = Job.objects.filter(pk=job_id).first()
+    if found is None:
+        raise NotFound("job_not_found", f"There is no job {job_id}.")
     return found
 
 

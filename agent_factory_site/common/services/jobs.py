@@ -20,8 +20,9 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from agent_factory_site.common.actors import Actor, acting, current_actor
-from agent_factory_site.common.errors import Conflict, DomainError, NotFound
+from agent_factory_site.common.errors import Conflict, DomainError
 from agent_factory_site.common.models import Job
+from agent_factory_site.common.selectors.jobs import job_by_id
 from agent_factory_site.common.wake_ups import wake_up
 
 log = logging.getLogger(__name__)
@@ -167,9 +168,7 @@ def cancel_job(*, job_id: UUID) -> Job:
     changed = Job.objects.filter(pk=job_id, state__in=[Job.State.QUEUED, Job.State.RUNNING]).update(
         state=Job.State.CANCELLED, finished_at=timezone.now()
     )
-    job: Job | None = Job.objects.filter(pk=job_id).first()
-    if job is None:
-        raise NotFound("job_not_found", f"There is no job {job_id}.")
+    job = job_by_id(job_id)
     if not changed:
         raise Conflict("job_finished", f"The job has already {job.state}.")
     return job
