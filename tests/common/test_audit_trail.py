@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from django.apps import apps
+from django.contrib import admin
 from django.core.management import call_command
 from django.db import DatabaseError, connection, models, transaction
 
-from agent_factory_site.common.audit.exempt import EXEMPT, RECORDED_BY_ADMIN, exemption
+from agent_factory_site.common.admin.audited import AuditedAdminMixin
+from agent_factory_site.common.audit.exempt import EXEMPT, RECORDED_BY_ADMIN, exemption, recorded_by_admin
 from agent_factory_site.common.audit.plan import audit_plan
 from agent_factory_site.common.audit.recorder import record_audit
 from agent_factory_site.common.audit.rows import is_audited
@@ -57,6 +59,16 @@ def test_every_many_to_many_of_an_audited_model_is_audited() -> None:
         if not is_audited(field.remote_field.through)
     ]
     assert unaudited == []
+
+
+def test_the_admin_of_a_model_of_others_records_its_changes() -> None:
+    screens = {
+        model._meta.label: admin.site.get_model_admin(model)
+        for model in recorded_by_admin()
+        if admin.site.is_registered(model)
+    }
+    assert {"auth.Group", "django_celery_beat.PeriodicTask"} <= set(screens)
+    assert [label for label, screen in screens.items() if not isinstance(screen, AuditedAdminMixin)] == []
 
 
 # --- Append-only --------------------------------------------------------------------------------
