@@ -9,6 +9,7 @@ The syntax is that of Python 3.6, so that an old interpreter gets a sentence and
 
 import filecmp
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -67,13 +68,11 @@ def main():
     if not usable:
         say("making .venv with Python {}.{}.{}".format(*sys.version_info[:3]))
         make_venv()
-    try:
-        with_uv = works(UV) or install_uv(lock)
-        say("installing {} ({})".format(lock.name, "uv" if with_uv else "pip"))
-        if not (with_uv and uv_installs(lock)):
-            pip_installs(lock)
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"The dependencies could not be installed; the reason is above (exit {error.returncode}).")
+    pin = uv_pin(lock)
+    with_uv = works(UV) or fetch_uv(pin) or pip_installs_uv(pin)
+    say("installing {} ({})".format(lock.name, "uv" if with_uv else "pip"))
+    if not (with_uv and uv_installs(lock)) and not pip_installs(lock):
+        sys.exit("The dependencies could not be installed; the reason is above.")
     shutil.copyfile(str(lock), str(installed))
 
 
@@ -96,64 +95,60 @@ def works(program):
 
 
 def make_venv():
-    """An empty ``.venv``, with pip where this interpreter brings it (Debian's does with python3-venv)."""
+    """An empty ``.venv``, without pip: uv needs none, and pip takes ten times as long to be there."""
     try:
         venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(str(VENV))
-        quiet([str(PYTHON), "-m", "ensurepip", "--default-pip"])
     except OSError as error:
         sys.exit(f"Cannot make {VENV}: {error.strerror or error}.")
 
 
 def has_pip():
-    """Whether the venv can run pip."""
-    return quiet([str(PYTHON), "-c", "import pip"])
+    """Whether the venv can run pip, after putting it there if this interpreter brings it."""
+    return quiet([str(PYTHON), "-c", "import pip"]) or quiet([str(PYTHON), "-m", "ensurepip"])
 
 
 def uv_pin(lock):
-    """The lines of ``lock`` that pin uv and its hashes."""
+    """The lines of ``lock`` that pin uv and its hashes; none where it pins no uv."""
     lines = lock.read_text().splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("uv=="))
-    end = next(number for number in range(start, len(lines)) if not lines[number].endswith("\\"))
-    return "\n".join(lines[start : end + 1]) + "\n"
-
-
-def install_uv(lock):
-    """Put the locked uv into the venv; False when that is not possible and pip has to do."""
-    pin = uv_pin(lock)
-    if not has_pip():
-        say("fetching uv (this Python has no pip)")
-        return fetch_uv(pin)
-    wanted = VENV / "uv.txt"
-    wanted.write_text(pin)
-    say("installing uv")
-    done = subprocess.run([*PIP_INSTALL, "--only-binary=:all:", "-r", str(wanted)])
-    return done.returncode == 0 and works(UV)
+    starts = [number for number, line in enumerate(lines) if line.startswith("uv==")]
+    if not starts:
+        return ""
+    end = next(number for number in range(starts[0], len(lines)) if not lines[number].endswith("\\"))
+    return "\n".join(lines[starts[0] : end + 1]) + "\n"
 
 
 def fetch_uv(pin):
     """Take uv out of its wheel on the package index, once its hash is one of those in the lock."""
+    if not pin or "PIP_NO_INDEX" in os.environ:
+        return False
+    say("fetching uv")
     version = pin.split("==")[1].split()[0]
     hashes = {word.split(":")[1] for word in pin.split() if word.startswith("--hash=sha256:")}
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/uv/"
     try:
         wheel = next(file for file in json.loads(fetch(index))["files"] if fits(file["filename"], version))
         body = fetch(urllib.parse.urljoin(index, wheel["url"]))
-    except (OSError, ValueError, KeyError, StopIteration) as error:
-        reason = getattr(error, "reason", "") or error or "no wheel for this machine"
-        sys.exit(
-            f"This Python has no pip, and uv could not be fetched ({reason}): "
-            "install pip (on Debian, the package python3-venv)."
-        )
+    except (OSError, ValueError, KeyError, StopIteration):
+        return False
     if hashlib.sha256(body).hexdigest() not in hashes:
-        sys.exit(f"The fetched uv {version} is not the one that is locked: its hash differs.")
-    saved = VENV / "uv.whl"
-    saved.write_bytes(body)
-    with zipfile.ZipFile(str(saved)) as archive:
+        say(f"the index gave another uv {version} than the locked one: not used")
+        return False
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
         name = next(name for name in archive.namelist() if name.endswith("/scripts/uv"))
         UV.write_bytes(archive.read(name))
-    saved.unlink()
     UV.chmod(UV.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-    return True
+    return works(UV)
+
+
+def pip_installs_uv(pin):
+    """Let pip install uv, as pip may know of another index; False when only pip is left."""
+    if not pin or not has_pip():
+        return False
+    say("installing uv")
+    wanted = VENV / "uv.txt"
+    wanted.write_text(pin)
+    done = subprocess.run([*PIP_INSTALL, "--only-binary=:all:", "-r", str(wanted)])
+    return done.returncode == 0 and works(UV)
 
 
 def fits(filename, version):
@@ -171,7 +166,7 @@ def fetch(url):
     if not url.startswith("https://"):
         raise ValueError(f"{url} is not https")
     request = urllib.request.Request(url, headers=SIMPLE_JSON)  # noqa: S310 (the scheme is checked above)
-    with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
         return answer.read()
 
 
@@ -180,18 +175,18 @@ def uv_installs(lock):
     environment = dict(os.environ)
     if "PIP_INDEX_URL" in environment:
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
-    status = subprocess.run([*UV_INSTALL, "-r", str(lock)], env=environment).returncode
-    if status == 0:
+    if subprocess.run([*UV_INSTALL, "-r", str(lock)], env=environment).returncode == 0:
         return True
-    if not has_pip():
-        raise subprocess.CalledProcessError(status, UV_INSTALL)
     say("uv did not manage it: trying pip")
     return False
 
 
 def pip_installs(lock):
     """Install ``lock`` with pip."""
-    subprocess.run([*PIP_INSTALL, "-r", str(lock)], check=True)
+    if not has_pip():
+        say("this Python has no pip: install it (on Debian, the package python3-venv)")
+        return False
+    return subprocess.run([*PIP_INSTALL, "-r", str(lock)]).returncode == 0
 
 
 if __name__ == "__main__":
