@@ -61,7 +61,7 @@ def test_what_differs_is_shown_with_its_effect(api, cost, old_catalogue, capsys)
     ]
     assert out.splitlines()[5:] == [
         "  standard from 1970-01-01: input_tokens 2.5, cache_read_tokens 1.25, output_tokens 20",
-        "                           -> input_tokens 2.5, cache_read_tokens 1.25, output_tokens 10",
+        "                          -> input_tokens 2.5, cache_read_tokens 1.25, output_tokens 10",
         "4 prices differ; --apply takes them over.",
     ]
     assert PriceDifference.objects.count() == 0

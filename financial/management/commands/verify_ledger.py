@@ -43,7 +43,7 @@ class Command(ServiceCommand):
         if more := findings.counts.total() - len(findings.listed):
             self.stdout.write(f"and {more:,} more")
         for kind, count in sorted(findings.counts.items()):
-            self.stdout.write(f"{count:,} differences: {kind}")
+            self.stdout.write(f"{kind}: {count:,} found")
         if outcome.repaired:
             self.stdout.write(f"{outcome.repaired:,} rollups repaired")
         if not findings.counts:
