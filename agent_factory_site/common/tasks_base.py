@@ -9,7 +9,7 @@ from celery import Task
 from .actors import Actor, acting
 
 
-class ActingTask(Task):  # type: ignore[misc]
+class ActingTask(Task):
     """A task acts under its own name, and its id stands in for the request id."""
 
     abstract = True

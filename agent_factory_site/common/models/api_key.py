@@ -20,7 +20,9 @@ class ApiKey(AuditedModel):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200)
-    prefix = models.CharField(max_length=16, editable=False, help_text="The first characters, to recognise a key by.")
+    prefix = models.CharField(
+        max_length=16, editable=False, help_text="The first characters, to recognise a key by."
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = models.JSONField(default=list)
     owner = models.ForeignKey(

@@ -6,7 +6,7 @@ from django.db import models
 
 
 class IdempotencyRecord(models.Model):
-    """The first answer to a (principal, key) pair, replayed for 24 hours; ``status`` is null while in flight."""
+    """The first answer to a (principal, key) pair, replayed for a day; ``status`` is null while in flight."""
 
     audit_exempt = "stored answers; what was done is recorded where it was done"
 
