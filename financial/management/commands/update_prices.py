@@ -9,6 +9,7 @@ from django.conf import settings
 
 from agent_factory_site.common.management.base import ServiceCommand
 from agent_factory_site.common.money import format_amount
+from financial.domain.pricing import USAGE_PARTS
 from financial.models import PriceVersion
 from financial.services.price_update import (
     CatalogueDifference,
@@ -75,4 +76,5 @@ def _change(change: PriceChange) -> list[str]:
 
 
 def _rates(row: PriceVersion) -> str:
-    return ", ".join(f"{part} {rate['per_million']}" for part, rate in row.rates.items())
+    # PostgreSQL keeps the keys of JSON in an order of its own.
+    return ", ".join(f"{part} {row.rates[part]['per_million']}" for part in USAGE_PARTS if part in row.rates)
