@@ -19,6 +19,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
 
 from agent_factory_site.common.actors import Actor
 from agent_factory_site.common.admin.actors import KIND_WORDS, actor_names
@@ -179,12 +180,24 @@ class CostImportAdmin(ReadOnlyAdmin):
         )
         return HttpResponseRedirect(reverse("admin:financial_costimport_change", args=[row.pk]))
 
-    @action(description="Go on", icon="play_arrow", permissions=["resume"])
-    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @action(
+        description="Go on",
+        icon="play_arrow",
+        permissions=["resume"],
+        dialog={
+            "title": "Go on with this import?",
+            "description": "It begins where it stopped. Rows that are recorded already are not charged again.",
+            "form_class": BaseDialogForm,
+            "form_submit_text": "Go on",
+        },
+    )
+    def resume(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         with refusals_as_messages(request):
             resume_import(import_id=UUID(object_id))
             messages.success(request, "A worker goes on with it.")
-        return HttpResponseRedirect(reverse("admin:financial_costimport_change", args=[object_id]))
+        return HttpResponse(
+            headers={"HX-Redirect": reverse("admin:financial_costimport_change", args=[object_id])}
+        )
 
     def rejects_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
         """The rejected rows with their reasons, as a file."""

@@ -110,10 +110,18 @@ class OverrideForm(forms.Form):
             self.initial["tiers"] = tiers
 
     def clean_tiers(self) -> dict[str, Any]:
-        tiers = self.cleaned_data["tiers"] or {}
+        tiers = self.cleaned_data["tiers"]
+        if tiers is None:
+            return {}
         if not isinstance(tiers, dict):
             raise forms.ValidationError("An object with the tiers of each usage part.")
         return tiers
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or self.cleaned_data
+        if not any(str(said.get(part, "")).strip() for part in PART_NAMES):
+            self.add_error("input_tokens", "Give a rate for at least one part.")
+        return said
 
     def arguments(self) -> dict[str, Any]:
         """What :func:`set_price_override` is called with."""

@@ -54,4 +54,4 @@ def service_form_page(
         **(extra or {}),
     }
     request.current_app = admin.admin_site.name  # type: ignore[attr-defined]
-    return TemplateResponse(request, template, context, status=200 if not bound.errors else 400)
+    return TemplateResponse(request, template, context)
