@@ -57,15 +57,16 @@ def import_costs(
     """Import the file at ``path``, or go on with an import of it that was interrupted.
 
     Rows that cannot be imported go to the reject file (``rejects``, else below ``VAR_DIR/imports``). A
-    dry run does everything and keeps nothing. Raises :class:`Invalid` when the file as a whole, the
-    profile or the options are wrong, :class:`Conflict` when the file is being imported already.
+    dry run does everything and keeps nothing but ``rejects``, when it is given. Raises
+    :class:`Invalid` when the file as a whole, the profile or the options are wrong, and
+    :class:`Conflict` when the file is being imported already.
     """
     watch = watch or ImportWatch()
     chosen = find_profile(profile)
     _refuse(check_options(chosen, options))
     identity = identify(path, settings.IMPORT_MAX_BYTES, watch.on_hash)
     if dry_run:
-        return _Import(path, path.name, chosen, options, identity, watch).run_dry()
+        return _Import(path, path.name, chosen, options, identity, watch).run_dry(rejects)
     with only_import_of(identity, imports_folder()):
         row = interrupted_import(_fingerprint(identity, profile, options))
         row = row or new_import(path.name, profile, options)
@@ -179,7 +180,10 @@ class _Import:
         if resumed:
             for name in _COUNTED:
                 setattr(self.counts, name, getattr(row, name))
-        reject_file = self._open_rejects(row, rejects)
+        rejects_path = self._rejects_path(rejects)
+        same = row.rejects_path == str(rejects_path)
+        reject_file = self._open_rejects(rejects_path, row.rejects_bytes if same else 0)
+        row.rejects_path = str(rejects_path)
         row.state, row.error, row.finished_at = CostImport.State.RUNNING, "", None
         # Only the batch in flight when the last attempt ended may be recorded and not counted.
         doubtful = row.counted_at is not None
@@ -207,20 +211,23 @@ class _Import:
             row.state = CostImport.State.SUCCEEDED if complete else CostImport.State.INTERRUPTED
         return self._report(row.id, complete, reject_file)
 
-    def run_dry(self) -> ImportReport:
-        """Do everything in transactions that are rolled back."""
+    def run_dry(self, rejects: Path | None) -> ImportReport:
+        """Do everything in transactions that are rolled back; rejected rows are written where asked to."""
+        reject_file = self._open_rejects(rejects, 0) if rejects else None
         self._announce(self.layout.start)
         complete = True
         for records, costs in self._batches(self.layout.start):
             with transaction.atomic():
                 outcome = record_costs(costs=costs)
                 transaction.set_rollback(True)
-            self._count(records, outcome, None)
+            self._count(records, outcome, reject_file)
             self.watch.on_batch(self.counts)
             if self.watch.should_stop():
                 complete = records[-1].end >= self.identity.size
                 break
-        return self._report(None, complete, None)
+        if reject_file is not None:
+            reject_file.close()
+        return self._report(None, complete, reject_file)
 
     def _announce(self, place: Place) -> None:
         given = {*self.options.assignments, *self.options.mapping}
@@ -282,14 +289,14 @@ class _Import:
         for name, quantity in zip(USAGE_FIELDS, own.usage):
             self.counts.usage[name] += quantity
 
-    def _open_rejects(self, row: CostImport, asked: Path | None) -> RejectFile:
+    def _rejects_path(self, asked: Path | None) -> Path:
         default = imports_folder() / f"{self.file_name}.{self.identity.sha256[:8]}.rejects.jsonl"
-        path = (asked or default).absolute()
+        return (asked or default).absolute()
+
+    def _open_rejects(self, path: Path, keep: int) -> RejectFile:
         if path.exists() and path.samefile(self.path):
             raise Invalid("unwritable", "Rejected rows cannot be written into the file they come from.")
-        keep = row.rejects_bytes if row.rejects_path == str(path) else 0
-        row.rejects_path = str(path)
-        return RejectFile(path, keep)
+        return RejectFile(path.absolute(), keep)
 
     def _checkpoint(self, row: CostImport, last: Record, rejects: RejectFile) -> None:
         for name in _COUNTED:

@@ -167,6 +167,11 @@ def test_a_dry_run_tells_everything_and_keeps_nothing(tmp_path):
     for model in (CostEvent, CostEventKey, CostImport, CostRollupDay, Entity, PriceVersion):
         assert model.objects.count() == 0
     assert AuditEvent.objects.count() == before
+    asked = run(path, dry_run=True, rejects=tmp_path / "bad.jsonl")
+    assert (asked.rejects, [entry["row"] for entry in rejected(asked)]) == (
+        tmp_path / "bad.jsonl",
+        [BATCH + 6],
+    )
     # And the real one finds the names and prices that the dry run did not keep.
     assert run(path).counts.accepted == BATCH + 5
     assert_books_agree()

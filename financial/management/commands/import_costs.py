@@ -155,10 +155,16 @@ def _summary(report: ImportReport) -> str:
     width = max(map(len, figures.values()))
     lines += [f"  {name:<21} {figure:>{width}}" for name, figure in figures.items()]
     if report.rejects:
-        lines.append(f"Rejected rows, with the reasons: {report.rejects}")
+        lines.append(f"Rejected rows, with the reasons: {_shown(report.rejects)}")
     if counts.conflicts and counts.conflicts == counts.rows:
         lines.append(
             "Every row was imported before with other options; to import the file once more beside that, "
             "give it another source: --set source=NAME"
         )
     return "\n".join(lines)
+
+
+def _shown(path: Path) -> Path:
+    """As short as it can be given to a next command."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
