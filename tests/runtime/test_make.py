@@ -112,6 +112,7 @@ def test_it_installs_once_follows_the_lock_and_removes_nothing(checkout: Checkou
     assert checkout.set_up("test") == ""
 
 
+@pytest.mark.slow
 def test_a_broken_environment_is_made_anew_and_pip_will_do_but_only_with_what_is_locked(
     checkout: Checkout,
 ) -> None:

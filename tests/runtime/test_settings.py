@@ -66,6 +66,7 @@ def test_the_generated_secret_key_is_kept_and_private(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 def test_static_files_are_collected_under_hashed_names(tmp_path: Path) -> None:
     collected = tmp_path / "static"
     done = manage("collectstatic", "--noinput", "-v0", folder=tmp_path, STATIC_ROOT=str(collected))

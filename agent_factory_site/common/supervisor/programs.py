@@ -81,7 +81,8 @@ def web_workers() -> int:
 
 
 def _celery(command: str) -> tuple[str, ...]:
+    quiet = ("-W", f"ignore:{RUNNING_AS_ROOT}") if os.geteuid() == 0 else ()
     return (
-        *(sys.executable, "-W", f"ignore:{RUNNING_AS_ROOT}", "-m", "celery", "--quiet"),
+        *(sys.executable, *quiet, "-m", "celery", "--quiet"),
         *("-A", "agent_factory_site", command, "--loglevel", settings.LOG_LEVEL),
     )
