@@ -15,7 +15,7 @@ from .child import Child
 from .console import Console
 from .state import ProcessList
 
-GRACE: Final = 10.0
+GRACE: Final = 15.0
 """Seconds between asking programs to stop and ending them."""
 READINESS_INTERVAL: Final = 0.05
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
