@@ -38,13 +38,7 @@ def uuid7_batch(count: int) -> list[UUID]:
         tick = first + index
         rand = int.from_bytes(noise[8 * index : 8 * index + 8], "big") & 0x3FFF_FFFF_FFFF_FFFF
         ids.append(
-            UUID(
-                int=(tick >> _COUNTER_BITS) << 80
-                | 0x7 << 76
-                | (tick & 0xFFF) << 64
-                | 0x2 << 62
-                | rand
-            )
+            UUID(int=(tick >> _COUNTER_BITS) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0x2 << 62 | rand)
         )
     return ids
 

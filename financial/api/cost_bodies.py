@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from agent_factory_site.common.api.bodies import read_body
 from agent_factory_site.common.errors import FieldError, Invalid, TooLarge, UnsupportedMedia
-from financial.domain.cost_input import CostInput, decode_cost
+from financial.domain.cost_input import CostItem, decode_cost
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -24,7 +24,7 @@ class CostBody:
     """The costs of one request; ``single`` when it was one object."""
 
     single: bool
-    costs: list[CostInput | list[FieldError]]
+    costs: list[CostItem | list[FieldError]]
 
 
 def read_costs(request: HttpRequest) -> CostBody:

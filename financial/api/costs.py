@@ -86,7 +86,7 @@ class CostEventView(ApiView):
     scopes: ClassVar = {"GET": "financial:read"}
 
     @extend_schema(
-        operation_id="get_cost", summary="One recorded cost", responses={200: schemas.CostEventSchema}
+        operation_id="get_cost", summary="One recorded cost", responses={200: schemas.CostWithNetSchema}
     )
     def get(self, request: Request, event_id: UUID) -> Response:
         return Response(renderings.stored_event_with_net(find_cost_event(event_id)))

@@ -8,7 +8,7 @@ import msgspec
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
-from financial.domain.cost_input import CostInput
+from financial.domain.cost_input import Correction, CostInput
 from financial.models.cost_event import USAGE_FIELDS
 
 from .ranges import GROUPINGS
@@ -23,13 +23,11 @@ RECORD_DESCRIPTION: Final = (
 )
 
 
-def _request_schema() -> dict[str, Any]:
-    (schema,), components = msgspec.json.schema_components([CostInput], ref_template="#/$defs/{name}")
-    cost = dict(components["CostInput"])
-    text = str(cost)
-    assert "#/$defs/UsageInput" in text
-    cost["properties"] = {name: _inline(value, components) for name, value in cost["properties"].items()}
-    return cost
+def _request_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    _, components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
+    schema = dict(components[struct.__name__])
+    schema["properties"] = {name: _inline(value, components) for name, value in schema["properties"].items()}
+    return schema
 
 
 def _inline(schema: Any, components: dict[str, Any]) -> Any:
@@ -43,7 +41,7 @@ def _inline(schema: Any, components: dict[str, Any]) -> Any:
     return schema
 
 
-_COST: Final = _request_schema()
+_COST: Final = {"anyOf": [_request_schema(CostInput), _request_schema(Correction)]}
 COST_REQUEST: Final = {
     "application/json": {"oneOf": [_COST, {"type": "array", "items": _COST}]},
     "application/x-ndjson": {"type": "string", "description": "One cost per line."},
@@ -61,8 +59,10 @@ class CostEventSchema(serializers.Serializer):
     """A recorded cost."""
 
     id = serializers.UUIDField()
-    source = serializers.CharField()
+    # Declared fields never become attributes of the class, so this hides nothing of the base's.
+    source = serializers.CharField()  # type: ignore[assignment]
     event_id = serializers.CharField()
+    kind = serializers.ChoiceField(["charge", "credit", "correction"])
     occurred_at = serializers.DateTimeField()
     recorded_at = serializers.DateTimeField()
     entity_type = serializers.CharField()
@@ -73,6 +73,8 @@ class CostEventSchema(serializers.Serializer):
     model = serializers.CharField(allow_null=True)
     service_tier = serializers.CharField()
     usage = UsageSchema()
+    quantity = serializers.CharField(allow_null=True)
+    unit = serializers.CharField(allow_null=True)
     amount = serializers.CharField(allow_null=True, help_text=f"{AMOUNT} Null when unpriced.")
     currency = serializers.CharField()
     base_amount = serializers.CharField(allow_null=True, help_text=f"{AMOUNT} In base_currency.")
@@ -80,8 +82,27 @@ class CostEventSchema(serializers.Serializer):
     parts = serializers.DictField(child=serializers.CharField(), help_text="The amount by usage part.")
     unpriced = serializers.BooleanField()
     price_version = serializers.UUIDField(allow_null=True)
+    unit_price = serializers.UUIDField(allow_null=True)
     run_id = serializers.CharField(allow_null=True)
     tags = serializers.DictField(child=serializers.CharField())
+    corrects = serializers.UUIDField(allow_null=True, help_text="The charge that this row corrects.")
+    reason = serializers.CharField(allow_null=True)
+
+
+class CorrectionOfSchema(serializers.Serializer):
+    """A correction of the cost it is listed under."""
+
+    id = serializers.UUIDField()
+    amount = serializers.CharField()
+    reason = serializers.CharField()
+    recorded_at = serializers.DateTimeField()
+
+
+class CostWithNetSchema(CostEventSchema):
+    """A recorded cost, and for a charge what it comes to with its corrections."""
+
+    net_amount = serializers.CharField(allow_null=True, required=False)
+    corrections = CorrectionOfSchema(many=True, required=False)
 
 
 class CostPageSchema(serializers.Serializer):

@@ -8,23 +8,23 @@ from typing import Final, TypeVar
 QUARTER_SECONDS: Final = 900
 QUARTERS_PER_DAY: Final = 96
 
-O = TypeVar("O", bound=Hashable)
+Owner = TypeVar("Owner", bound=Hashable)
 """Whose sums they are: an entity, or an entity under one facet."""
 
-RollupKey = tuple[O, int, int]
+RollupKey = tuple[Owner, int, int]
 """Owner, bucket, series."""
 
 
 def sum_quarters(
-    events: Iterable[tuple[Sequence[O], int, int, tuple[int, ...]]],
-) -> dict[RollupKey[O], list[int]]:
+    events: Iterable[tuple[Sequence[Owner], int, int, tuple[int, ...]]],
+) -> dict[RollupKey[Owner], list[int]]:
     """Sums per (owner, quarter hour, series).
 
     ``events`` are (owners that see the event, bucket, series, values); every event adds its values to
     each of its owners. Events that share owners, bucket and series are summed once before they are
     spread over the owners.
     """
-    shared: dict[tuple[tuple[O, ...], int, int], list[int]] = {}
+    shared: dict[tuple[tuple[Owner, ...], int, int], list[int]] = {}
     for owners, bucket, series, values in events:
         key = (tuple(owners), bucket, series)
         sums = shared.get(key)
@@ -34,22 +34,22 @@ def sum_quarters(
             for index, value in enumerate(values):
                 if value:
                     sums[index] += value
-    rollups: dict[RollupKey[O], list[int]] = {}
+    rollups: dict[RollupKey[Owner], list[int]] = {}
     for (owners, bucket, series), sums in shared.items():
         for owner in owners:
             _add(rollups, (owner, bucket, series), sums)
     return rollups
 
 
-def fold_days(quarters: dict[RollupKey[O], list[int]]) -> dict[RollupKey[O], list[int]]:
+def fold_days(quarters: dict[RollupKey[Owner], list[int]]) -> dict[RollupKey[Owner], list[int]]:
     """The same sums per (owner, UTC day, series)."""
-    days: dict[RollupKey[O], list[int]] = {}
+    days: dict[RollupKey[Owner], list[int]] = {}
     for (owner, bucket, series), sums in quarters.items():
         _add(days, (owner, bucket // QUARTERS_PER_DAY, series), sums)
     return days
 
 
-def _add(rollups: dict[RollupKey[O], list[int]], key: RollupKey[O], values: list[int]) -> None:
+def _add(rollups: dict[RollupKey[Owner], list[int]], key: RollupKey[Owner], values: list[int]) -> None:
     sums = rollups.get(key)
     if sums is None:
         rollups[key] = values.copy()

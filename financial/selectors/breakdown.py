@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import MAX_NANO
@@ -72,7 +72,7 @@ def cost_breakdown(
     number = find_entities([entity]).get(entity)
     if number is None:
         return CostBreakdown(NOTHING, [])
-    unit: TimeUnit | None = next((group for group in group_by if group in TIME_UNITS), None)  # type: ignore[assignment]
+    unit = next((cast(TimeUnit, group) for group in group_by if group in TIME_UNITS), None)
     facets = [group for group in group_by if is_facet(group)]
     by_series = any(group in SERIES_DIMENSIONS for group in group_by)
     request = Request(entity, number, start, end, zone, unit, facets, by_series, filters or {})

@@ -74,7 +74,8 @@ def cost_event_page(filters: CostFilters, *, limit: int, cursor: str | None) -> 
 
 
 def _page_of_entity(name: tuple[str, str], filters: CostFilters, limit: int, cursor: str | None) -> Page:
-    entity = find_entities([name]).get(name)
+    # No entity has number 0: a name that was never seen has nothing.
+    entity = find_entities([name]).get(name, 0)
     seen = CostAttribution.objects.filter(entity_id=entity)
     if filters.start:
         seen = seen.filter(occurred_at__gte=filters.start)

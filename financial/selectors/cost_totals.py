@@ -36,7 +36,9 @@ def cost_totals(filters: CostFilters) -> CostSums | TooMany:
     rows = filter_cost_events(filters)
     if filters.entity_type and filters.entity_id:
         name = (filters.entity_type, filters.entity_id)
-        seen = CostAttribution.objects.filter(entity_id=find_entities([name]).get(name), event=OuterRef("pk"))
+        seen = CostAttribution.objects.filter(
+            entity_id=find_entities([name]).get(name, 0), event=OuterRef("pk")
+        )
         rows = rows.filter(Exists(seen.filter(occurred_at=OuterRef("occurred_at"))))
     return _row_totals(rows)
 

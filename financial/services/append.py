@@ -94,7 +94,13 @@ def append_entries(
     if dimensions := active_dimensions():
         subjects = [FacetSubject(event.entry.entities, event.entry.tags) for event in appended]
         owners = facet_owners(dimensions, subjects, entities)
-        add_to_facet_rollups([(each, *rest) for each, (_, *rest) in zip(owners, sums, strict=True) if each])
+        add_to_facet_rollups(
+            [
+                (each, occurred_at, series, measures)
+                for each, (_, occurred_at, series, measures) in zip(owners, sums, strict=True)
+                if each
+            ]
+        )
     add_to_rollups(sums, fleet)
 
 

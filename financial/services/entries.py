@@ -137,15 +137,16 @@ def _entry(
     if isinstance(worth, FieldError):
         return worth
     base = settings.BASE_CURRENCY
-    exchange: Exchange | None = SAME
+    exchange = SAME
     if worth.currency != base:
-        exchange = exchanges.get((worth.currency, _day(cost)))
-        if exchange is None:
+        found = exchanges.get((worth.currency, _day(cost)))
+        if found is None:
             return FieldError(
                 "/currency",
                 "no_exchange_rate",
                 f"There is no {worth.currency} to {base} rate for {_day(cost)}.",
             )
+        exchange = found
     base_amount = exchange.convert(worth.amount)
     if abs(base_amount) > settings.COST_MAX_AMOUNT * NANO:
         return FieldError(

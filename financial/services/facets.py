@@ -63,7 +63,7 @@ def facets_of(
 ) -> list[tuple[int, CostFacetDimension, str]]:
     """The entities whose rollups an event belongs to, each with the dimension and the event's value in it."""
     seen_by = {kind: entities[kind, key] for kind, key in subject.entities}
-    found = []
+    found: list[tuple[int, CostFacetDimension, str]] = []
     for dimension in dimensions:
         value = facet_value(dimension.dimension, seen_by, subject.tags)
         if value is None:

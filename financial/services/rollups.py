@@ -15,8 +15,6 @@ from financial.domain.rollups import QUARTER_SECONDS, fold_days, sum_quarters
 from financial.models import CostFacetRollupDay, CostFacetRollupQuarter, CostRollupDay, CostRollupQuarter
 from financial.models.cost_event import USAGE_FIELDS
 
-from .facets import FacetOwner
-
 SLOTS: Final = 8
 ADD_COLUMNS: Final = ("events", "unpriced", "amount", "base_amount", *USAGE_FIELDS)
 ADD_TYPES: Final = ("bigint",) * len(ADD_COLUMNS)
@@ -65,12 +63,9 @@ def add_to_facet_rollups(events: Sequence[Event]) -> None:
     quarters = _quarters(events)
     slot = writer_slot()
     for model, sums in ((CostFacetRollupQuarter, quarters), (CostFacetRollupDay, fold_days(quarters))):
-        rows = [_facet_row(*key, slot, sums[key]) for key in sorted(sums)]
+        rows = [
+            (owner.entity, owner.dimension, bucket, owner.facet, series, slot, *sums[owner, bucket, series])
+            for owner, bucket, series in sorted(sums)
+        ]
         types = (*FACET_KEY_TYPES, *ADD_TYPES)
         upsert_add(connection, model._meta.db_table, FACET_KEY_COLUMNS, ADD_COLUMNS, types, rows)
-
-
-def _facet_row(
-    owner: FacetOwner, bucket: int, series: int, slot: int, sums: Sequence[int]
-) -> tuple[int, ...]:
-    return owner.entity, owner.dimension, bucket, owner.facet, series, slot, *sums

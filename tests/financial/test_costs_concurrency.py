@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import signal
 
-import pytest
-
 from financial.models import CostEvent
 from tests.financial.books import assert_books_agree
 

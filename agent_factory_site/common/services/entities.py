@@ -15,6 +15,7 @@ from agent_factory_site.common.selectors.entities import (
     stored_entities,
 )
 
+
 def resolve_entities(names: Collection[EntityName]) -> dict[EntityName, int]:
     """Primary keys of all ``names``; those never seen before are registered, and audited as one event."""
     found = find_entities(names)
