@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import costs, estimates, prices
+from . import costs, estimates, exchange_rates, prices, unit_prices
 
 urlpatterns = [
     path("costs", costs.CostsView.as_view(), name="costs"),
@@ -14,5 +14,19 @@ urlpatterns = [
     path("prices", prices.PricesView.as_view(), name="prices"),
     path("prices/<uuid:price_id>", prices.PriceView.as_view(), name="price"),
     path("prices/<uuid:price_id>/archive", prices.PriceArchiveView.as_view(), name="price-archive"),
+    path("unit-prices", unit_prices.UnitPricesView.as_view(), name="unit-prices"),
+    path("unit-prices/<uuid:price_id>", unit_prices.UnitPriceView.as_view(), name="unit-price"),
+    path(
+        "unit-prices/<uuid:price_id>/archive",
+        unit_prices.UnitPriceArchiveView.as_view(),
+        name="unit-price-archive",
+    ),
+    path("exchange-rates", exchange_rates.ExchangeRatesView.as_view(), name="exchange-rates"),
+    path("exchange-rates/<uuid:rate_id>", exchange_rates.ExchangeRateView.as_view(), name="exchange-rate"),
+    path(
+        "exchange-rates/<uuid:rate_id>/archive",
+        exchange_rates.ExchangeRateArchiveView.as_view(),
+        name="exchange-rate-archive",
+    ),
     path("summary", costs.SummaryView.as_view(), name="summary"),
 ]

@@ -153,7 +153,11 @@ def _check_quantity(cost: CostInput, errors: list[FieldError]) -> None:
         try:
             quantity = parse_quantity(cost.quantity)
         except MoneyError as error:
-            errors.append(FieldError("/quantity", error.code.replace("amount", "quantity"), error.detail))
+            code, detail = (
+                text.replace("an_amount", "a_quantity").replace("an amount", "a quantity")
+                for text in (error.code, error.detail.replace("the amount", "the quantity"))
+            )
+            errors.append(FieldError("/quantity", code, detail))
         else:
             if quantity < 0:
                 errors.append(FieldError("/quantity", "negative", "A quantity is not negative."))

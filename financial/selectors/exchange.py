@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date, timedelta
+from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
 
+from agent_factory_site.common.errors import NotFound
 from financial.domain.exchange import Exchange, Pair, find_exchange
 from financial.models import ExchangeRate
 
@@ -37,3 +40,26 @@ def find_exchanges(wanted: Collection[tuple[str, date]]) -> dict[tuple[str, date
                 found[currency, day] = exchange
                 break
     return found
+
+
+def list_exchange_rates(
+    *,
+    base: str = "",
+    quote: str = "",
+    day: date | None = None,
+    archived: bool = False,
+) -> QuerySet[ExchangeRate]:
+    """Exchange rates, the newest first; archived ones are left out unless ``archived``."""
+    rows: QuerySet[ExchangeRate] = ExchangeRate.objects.order_by("-id")
+    named = {"base": base, "quote": quote, "day": day}
+    rows = rows.filter(**{name: value for name, value in named.items() if value})
+    return rows if archived else rows.filter(archived_at=None)
+
+
+def get_exchange_rate(rate_id: UUID | str) -> ExchangeRate:
+    """One exchange rate, archived or not; :class:`NotFound` when there is none."""
+    try:
+        row: ExchangeRate = ExchangeRate.objects.get(pk=rate_id)
+    except (ExchangeRate.DoesNotExist, ValidationError, ValueError):
+        raise NotFound("not_found", "There is no such exchange rate.") from None
+    return row
