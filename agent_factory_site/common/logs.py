@@ -94,8 +94,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             # Answered as host_not_allowed; a scanner must not fill the log with tracebacks.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             "django.server": {"handlers": [], "propagate": True, "level": "WARNING"},
-            # Three lines for every task, of which a sweep every ten seconds makes a flood; failures still show.
-            "celery.beat": {"level": "WARNING"},
+            # Two lines for every task, of which a sweep every ten seconds makes a flood; failures still show.
             "celery.app.trace": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
         },
