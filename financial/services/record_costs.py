@@ -29,6 +29,7 @@ from financial.models import CostEventKey
 from .append import Appended, append_entries
 from .corrections import admit_corrections, work_out_corrections
 from .entries import Entry, work_out_entries
+from .rollups import naming_sums
 from .series import SeriesName, resolve_series
 
 CONFLICT: Final = FieldError(
@@ -88,7 +89,8 @@ def record_entries(pending: Sequence[Pending], outcome: RecordedCosts) -> None:
         series.add(item.entry.series)
     entities = resolve_entities(names)
     numbers = resolve_series(series)
-    retry_conflicts(lambda: _store({item.key: item for item in pending}, entities, numbers, outcome))
+    with naming_sums():
+        retry_conflicts(lambda: _store({item.key: item for item in pending}, entities, numbers, outcome))
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from .corrections import Net, inherited, locked_nets, nets_of
 from .price_again import Resolver, Unworkable, exchange_of, price_again
 from .prices import PriceResolver
 from .record_costs import Pending, RecordedCosts, record_entries
+from .rollups import naming_sums
 
 SOURCE: Final = "reprice"
 BATCH: Final = 1000
@@ -99,7 +100,8 @@ def reprice(
         if dry_run:
             _reckon(charges, worths, include_corrected, outcome)
         else:
-            found = retry_conflicts(lambda: _book(charges, worths, include_corrected))  # noqa: B023
+            with naming_sums():
+                found = retry_conflicts(lambda: _book(charges, worths, include_corrected))  # noqa: B023
             _add(outcome, found)
         outcome.read += len(charges)
         progress(outcome.read)
