@@ -129,12 +129,13 @@ def _work_out(identified: Sequence[_Identified], outcome: RecordedCosts) -> list
     events = [item for item in identified if not isinstance(item.cost, Correction)]
     worked_out = [
         *zip(events, work_out_entries([item.cost for item in events]), strict=True),
-        *zip(
+    ]
+    if corrections:
+        worked_out += zip(
             corrections,
             work_out_corrections([item.cost for item in corrections if isinstance(item.cost, Correction)]),
             strict=True,
-        ),
-    ]
+        )
     pending = []
     for item, entry in worked_out:
         if isinstance(entry, FieldError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,6 +26,11 @@ from financial.models import (
 from financial.models.cost_event import USAGE_FIELDS
 
 SLOTS: Final = 8
+_SLOT_LOCKS: Final = 0x61665F73
+"""The name space of the advisory locks of slots."""
+_FREE_SLOT: Final = (
+    "SELECT slot FROM generate_series(0, %s) AS slot WHERE pg_try_advisory_xact_lock(%s, slot) LIMIT 1"
+)
 ADD_COLUMNS: Final = ("events", "unpriced", "amount", "base_amount", *USAGE_FIELDS)
 ADD_TYPES: Final = ("bigint",) * len(ADD_COLUMNS)
 KEY_COLUMNS: Final = ("entity_id", "bucket", "series_id", "slot")
@@ -39,13 +43,18 @@ Event = tuple[Sequence[Any], datetime, int, tuple[int, ...]]
 
 
 def writer_slot() -> int:
-    """The slot this thread of this process adds to, so that concurrent writers rarely share a row.
+    """The slot this transaction adds to until it ends: the lowest that no other one adds to now.
 
-    SQLite has one writer at a time: one slot.
+    So concurrent writers share no row, and a ledger that is written by one at a time has one row per
+    key to read. Should all slots be taken, one is shared by waiting for its rows. SQLite has one writer
+    at a time: one slot.
     """
     if connection.vendor == "sqlite":
         return 0
-    return (os.getpid() ^ threading.get_ident() >> 12) % SLOTS
+    with connection.cursor() as cursor:
+        cursor.execute(_FREE_SLOT, [SLOTS - 1, _SLOT_LOCKS])
+        row = cursor.fetchone()
+    return int(row[0]) if row else os.getpid() % SLOTS
 
 
 RollupModel = (

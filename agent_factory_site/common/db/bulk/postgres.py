@@ -2,7 +2,9 @@
 
 Measured per 1,000 rows on one connection: binary COPY takes 0.6 of the time of text COPY, and a
 temporary table with INSERT … SELECT 0.4 to 0.6 of INSERT … SELECT FROM unnest(arrays), at a quarter
-of the client's processor time. Below some 100 values one INSERT … VALUES is the quickest.
+of the client's processor time. Below some 100 values one INSERT … VALUES is the quickest. Integers,
+which need no quoting, are written into the statement, a third of the time of parameters: up to some
+ten rows as VALUES, up to some 250 as arrays.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from psycopg.postgres import types as registry
 from psycopg.pq import Format
 
 _FEW_VALUES: Final = 100
+_FEW_INTEGER_ROWS: Final = 12
+_MAX_INTEGER_ROWS: Final = 250
 _ALLOWED: Final = (int, str, bytes, float, date, UUID, type(None))
 _JSONB_VERSION: Final = b"\x01"
 
@@ -30,6 +34,10 @@ _JSONB_VERSION: Final = b"\x01"
 _column_types: WeakKeyDictionary[psycopg.Connection[Any], dict[tuple[str, tuple[str, ...]], list[int]]] = (
     WeakKeyDictionary()
 )
+
+# Texts that are the same every time: tables and columns are those of the program.
+_inserts: dict[tuple[str, tuple[str, ...]], str] = {}
+_upserts: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
 
 
 class _JsonText(Dumper):
@@ -76,9 +84,7 @@ def upsert_add(
     types: Sequence[str],
     rows: Any,
 ) -> None:
-    quote = connection.ops.quote_name
-    sums = (f"{quote(name)} = {quote(table)}.{quote(name)} + excluded.{quote(name)}" for name in add_columns)
-    tail = f" ON CONFLICT ({', '.join(map(quote, key_columns))}) DO UPDATE SET {', '.join(sums)}"
+    tail = _additions(connection, table, tuple(key_columns), tuple(add_columns))
     with connection.cursor() as cursor:
         _insert_with(connection, cursor, table, (*key_columns, *add_columns), types, rows, tail)
 
@@ -96,6 +102,9 @@ def _insert_with(
     rows: Any,
     tail: str,
 ) -> None:
+    if len(rows) <= _MAX_INTEGER_ROWS and (source := _integers(types, rows)):
+        cursor.execute(f"{_insert_into(connection, table, tuple(columns))} {source}{tail}")
+        return
     if _few(columns, rows):
         cursor.execute(_values(connection, table, columns, rows) + tail, _flat(rows))
         return
@@ -157,11 +166,44 @@ def _few(columns: Sequence[str], rows: Any) -> bool:
 
 
 def _values(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Any) -> str:
-    quote = connection.ops.quote_name
     row = f"({', '.join(['%s'] * len(columns))})"
-    return (
-        f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) VALUES {', '.join([row] * len(rows))}"
-    )
+    return f"{_insert_into(connection, table, tuple(columns))} VALUES {', '.join([row] * len(rows))}"
+
+
+def _insert_into(connection: BaseDatabaseWrapper, table: str, columns: tuple[str, ...]) -> str:
+    text = _inserts.get((table, columns))
+    if text is None:
+        quote = connection.ops.quote_name
+        text = f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))})"
+        _inserts[table, columns] = text
+    return text
+
+
+def _additions(
+    connection: BaseDatabaseWrapper, table: str, key_columns: tuple[str, ...], add_columns: tuple[str, ...]
+) -> str:
+    text = _upserts.get((table, key_columns, add_columns))
+    if text is None:
+        quote = connection.ops.quote_name
+        sums = (
+            f"{quote(each)} = {quote(table)}.{quote(each)} + excluded.{quote(each)}" for each in add_columns
+        )
+        text = f" ON CONFLICT ({', '.join(map(quote, key_columns))}) DO UPDATE SET {', '.join(sums)}"
+        _upserts[table, key_columns, add_columns] = text
+    return text
+
+
+def _integers(types: Sequence[str], rows: Any) -> str | None:
+    """``rows`` as the source of an INSERT, or None where not every value is an integer."""
+    if any(type(value) is not int for row in rows for value in row):
+        return None
+    if len(rows) <= _FEW_INTEGER_ROWS:
+        return "VALUES " + ", ".join([f"({', '.join(map(str, row))})" for row in rows])
+    arrays = [
+        f"'{{{','.join(map(str, values))}}}'::{name}[]"
+        for name, values in zip(types, zip(*rows, strict=True), strict=True)
+    ]
+    return f"SELECT * FROM unnest({', '.join(arrays)})"
 
 
 def _flat(rows: Any) -> list[Any]:
