@@ -213,6 +213,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "agent_factory_site.common.api.schema.ProblemSchema",
     "EXCEPTION_HANDLER": "agent_factory_site.common.api.problems.exception_handler",
+    # A parameter named "format" belongs to the exports, not to the choice of a renderer.
+    "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "DATETIME_FORMAT": "iso-8601",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

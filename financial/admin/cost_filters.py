@@ -141,7 +141,7 @@ class TagFilter(Criterion, SuggestingFilter):
 
     def criteria(self) -> dict[str, Any]:
         key, equals, value = self.value.partition("=")
-        return {"tag": (key.strip(), value.strip())} if equals and key.strip() else {}
+        return {"tags": ((key.strip(), value.strip()),)} if equals and key.strip() else {}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value and not self.criteria():

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,15 +14,17 @@ from rest_framework.response import Response
 from agent_factory_site.common.api.idempotency import idempotent
 from agent_factory_site.common.api.pagination import CursorPages, page_limit
 from agent_factory_site.common.api.views import ApiView
-from agent_factory_site.common.errors import Conflict, FieldError, Invalid, NotFound
+from agent_factory_site.common.errors import Conflict, Invalid, NotFound
 from agent_factory_site.common.selectors.entities import FLEET, EntityName
 from financial.selectors.breakdown import cost_breakdown
-from financial.selectors.cost_events import CostFilters, cost_event_page, find_cost_event
+from financial.selectors.cost_events import cost_event_page, find_cost_event
 from financial.services.record_costs import CONFLICT, record_costs
 
 from . import renderings, schemas
 from .cost_bodies import read_costs
-from .ranges import CostQuery, cost_query, optional_range, unknown_parameters
+from .cost_lists import cost_filters
+from .exports import breakdown_csv, export_format
+from .ranges import CostQuery, cost_query
 
 
 class CostsView(ApiView):
@@ -41,8 +44,7 @@ class CostsView(ApiView):
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
-        filters, errors = _filters(request)
-        errors += unknown_parameters(query, LIST_PARAMETERS)
+        filters, errors = cost_filters(query, {"cursor", "limit"})
         if errors:
             raise Invalid.fields(*errors)
         page = cost_event_page(filters, limit=page_limit(request), cursor=query.get("cursor") or None)
@@ -101,13 +103,18 @@ class EntityCostsView(ApiView):
         operation_id="entity_costs",
         summary="What an entity cost, in total and by group",
         parameters=schemas.BREAKDOWN_PARAMETERS,
-        responses={200: schemas.EntityBreakdownSchema},
+        responses={
+            (200, "application/json"): schemas.EntityBreakdownSchema,
+            (200, "text/csv"): schemas.BREAKDOWN_CSV,
+        },
     )
-    def get(self, request: Request, entity_type: str, entity_id: str) -> Response:
-        query = cost_query(request.query_params)
+    def get(self, request: Request, entity_type: str, entity_id: str) -> HttpResponseBase:
+        query, form = _breakdown_query(request)
         if entity_type == FLEET[0]:
             raise NotFound("not_found", "The whole fleet is at /api/v1/financial/summary.")
         answer = _breakdown((entity_type, entity_id), query)
+        if form == "csv":
+            return breakdown_csv(answer, query.group_by)
         return Response({"entity_type": entity_type, "entity_id": entity_id, **answer})
 
 
@@ -120,10 +127,22 @@ class SummaryView(ApiView):
         operation_id="fleet_costs",
         summary="What the whole fleet cost, in total and by group",
         parameters=schemas.BREAKDOWN_PARAMETERS,
-        responses={200: schemas.BreakdownSchema},
+        responses={
+            (200, "application/json"): schemas.BreakdownSchema,
+            (200, "text/csv"): schemas.BREAKDOWN_CSV,
+        },
     )
-    def get(self, request: Request) -> Response:
-        return Response(_breakdown(FLEET, cost_query(request.query_params)))
+    def get(self, request: Request) -> HttpResponseBase:
+        query, form = _breakdown_query(request)
+        answer = _breakdown(FLEET, query)
+        return breakdown_csv(answer, query.group_by) if form == "csv" else Response(answer)
+
+
+def _breakdown_query(request: Request) -> tuple[CostQuery, str]:
+    form, errors = export_format(request, ("json", "csv"), "json")
+    if errors:
+        raise Invalid.fields(*errors)
+    return cost_query(request.query_params), form
 
 
 def _breakdown(entity: EntityName, query: CostQuery) -> dict[str, Any]:
@@ -141,38 +160,3 @@ def _breakdown(entity: EntityName, query: CostQuery) -> dict[str, Any]:
         "currency": settings.BASE_CURRENCY,
         **renderings.breakdown(found, groupings=len(query.group_by)),
     }
-
-
-LIST_PARAMETERS = frozenset({*CostFilters.__dataclass_fields__, "tz", "cursor", "limit"})
-
-
-def _filters(request: Request) -> tuple[CostFilters, list[FieldError]]:
-    query = request.query_params
-    start, end, errors = optional_range(query)
-    if bool(query.get("entity_type")) != bool(query.get("entity_id")):
-        errors.append(FieldError("?entity_id", "incomplete", "Give entity_type and entity_id together."))
-    unpriced = {None: None, "true": True, "false": False}.get(query.get("unpriced"), ...)
-    if unpriced is ...:
-        errors.append(FieldError("?unpriced", "bad_value", "true or false."))
-        unpriced = None
-    return (
-        CostFilters(
-            start=start,
-            end=end,
-            unpriced=unpriced,
-            **{
-                name: query.get(name)
-                for name in (
-                    "entity_type",
-                    "entity_id",
-                    "source",
-                    "event_id",
-                    "run_id",
-                    "cost_type",
-                    "provider",
-                    "model",
-                )  # fmt: skip
-            },
-        ),
-        errors,
-    )

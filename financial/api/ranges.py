@@ -30,7 +30,7 @@ class CostQuery:
 
 
 GROUPINGS: Final = (*TIME_UNITS, *SERIES_DIMENSIONS, "entity:<type>", "tag:<key>")
-_PARAMETERS: Final = frozenset({"start", "end", "tz", "group_by"})
+_PARAMETERS: Final = frozenset({"start", "end", "tz", "group_by", "format"})
 
 
 def cost_query(query: QueryDict) -> CostQuery:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from financial.domain.cost_input import Correction, CostInput
@@ -186,8 +187,11 @@ BREAKDOWN_PARAMETERS: Final = [
     *_RANGE,
     _text("group_by", f"One or several, comma-separated or repeated: {', '.join(GROUPINGS)}. Default day."),
     *_SERIES,
+    OpenApiParameter(
+        "format", str, enum=["json", "csv"], description="csv has the groups alone. Default json."
+    ),
 ]
-LIST_PARAMETERS: Final = [
+EXPORT_PARAMETERS: Final = [
     *_RANGE,
     *_SERIES,
     _text("entity_type", "With entity_id: only events that this entity sees."),
@@ -196,6 +200,17 @@ LIST_PARAMETERS: Final = [
     _text("event_id", "Only this event id."),
     _text("run_id", "Only this run."),
     OpenApiParameter("unpriced", bool, description="Only events without (true) or with (false) a price."),
+    _text("currency", "Only costs in this currency."),
+    OpenApiParameter(
+        "kind", str, enum=["charge", "credit", "correction"], description="Only rows of this kind."
+    ),
+    _text("tag:{key}", "Only costs tagged so: tag:env=prod. Several tags narrow further."),
+]
+LIST_PARAMETERS: Final = [
+    *EXPORT_PARAMETERS,
     _text("cursor", "From next or previous."),
     OpenApiParameter("limit", int, description="Events per page."),
 ]
+BREAKDOWN_CSV: Final = OpenApiResponse(
+    OpenApiTypes.STR, "The groups: a column per grouping, then their sums."
+)

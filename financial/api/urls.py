@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import costs, estimates, exchange_rates, prices, unit_prices
+from . import costs, estimates, exchange_rates, exports, prices, unit_prices
 
 urlpatterns = [
     path("costs", costs.CostsView.as_view(), name="costs"),
     path("costs/estimate", estimates.EstimateView.as_view(), name="cost-estimate"),
+    path("costs/export", exports.CostExportView.as_view(), name="cost-export"),
     path("costs/<uuid:event_id>", costs.CostEventView.as_view(), name="cost"),
     path("costs/<str:entity_type>/<path:entity_id>", costs.EntityCostsView.as_view(), name="entity-costs"),
     path("prices", prices.PricesView.as_view(), name="prices"),

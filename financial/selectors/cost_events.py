@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +19,7 @@ from financial.models import CostAttribution, CostEvent, CostEventKey, CostSerie
 
 from .tags import with_tag
 
+EXPORT_CHUNK: Final = 1_000
 _BY_TIME: Final = Ordering.of(CostEvent, ("-occurred_at", "-id"))
 # Unique within one entity, which every list over attributions is restricted to.
 _BY_ATTRIBUTION: Final = Ordering(
@@ -43,7 +44,9 @@ class CostFilters:
     provider: str | None = None
     model: str | None = None
     unpriced: bool | None = None
-    tag: tuple[str, str] | None = None
+    currency: str | None = None
+    kind: str | None = None
+    tags: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,24 @@ def cost_event_page(filters: CostFilters, *, limit: int, cursor: str | None) -> 
     events = filter_cost_events(filters).select_related("entity", "series")
     page = page_of(events, _BY_TIME, limit, cursor)
     return Page(_with_entities(page.rows), page.next, page.previous)
+
+
+def cost_event_chunks(filters: CostFilters, size: int = EXPORT_CHUNK) -> Iterator[list[CostEventRow]]:
+    """All rows that ``filters`` leave, newest first, in pages of ``size``: memory holds one of them.
+
+    Rows recorded meanwhile may be among them; none comes twice. The first page is read at once, so
+    that what is wrong is known before anything is sent.
+    """
+    first = cost_event_page(filters, limit=size, cursor=None)
+    return _chunks(first, filters, size)
+
+
+def _chunks(page: Page, filters: CostFilters, size: int) -> Iterator[list[CostEventRow]]:
+    while page.rows:
+        yield page.rows
+        if page.next is None:
+            return
+        page = cost_event_page(filters, limit=size, cursor=page.next)
 
 
 def _page_of_entity(name: tuple[str, str], filters: CostFilters, limit: int, cursor: str | None) -> Page:
@@ -112,7 +133,7 @@ def filter_cost_events(filters: CostFilters) -> QuerySet[CostEvent]:
         events = events.filter(run_id=filters.run_id)
     named: dict[str, Any] = {
         name: getattr(filters, name)
-        for name in ("cost_type", "provider", "model")
+        for name in ("cost_type", "provider", "model", "currency")
         if getattr(filters, name) is not None
     }
     if named:
@@ -121,8 +142,10 @@ def filter_cost_events(filters: CostFilters) -> QuerySet[CostEvent]:
         priced_later = CostEvent.objects.filter(corrects=OuterRef("pk"), unpriced=-1)
         without_price = Q(unpriced=1) & ~Exists(priced_later)
         events = events.filter(without_price if filters.unpriced else ~without_price)
-    if filters.tag is not None:
-        events = with_tag(events, *filters.tag)
+    if filters.kind is not None:
+        events = events.filter(kind=filters.kind)
+    for tag, value in filters.tags or ():
+        events = with_tag(events, tag, value)
     return events
 
 

@@ -57,7 +57,7 @@ def test_rollups_and_rows_agree() -> None:
         1, 0, CALL - NANO // 1000, (1200, 800, 0, 0, 310, 0, 0, 0, 0, 0)
     )
     assert totals(source="edge") == CostSums(1, 0, CALL, (1200, 800, 0, 0, 310, 0, 0, 0, 0, 0))
-    assert (totals(tag=("env", "prod")).amount, totals(tag=("env", "prod")).events) == (
+    assert (totals(tags=(("env", "prod"),)).amount, totals(tags=(("env", "prod"),)).events) == (
         CALL - NANO // 1000 + 5 * NANO // 2,
         2,
     )
@@ -105,4 +105,4 @@ def test_rows_are_summed_up_to_a_bound_and_rollups_beyond_it(settings: Settings)
 )
 def test_any_name_of_a_tag_is_found(key: str, value: str) -> None:
     record(cost("2026-11-02", tags={key: value}), cost("2026-11-02", tags={key: "other", "x": value}))
-    assert totals(tag=(key, value)).events == 1
+    assert totals(tags=((key, value),)).events == 1
