@@ -19,7 +19,8 @@ NO_NAMES: Mapping[str, str] = {}
 MAIN_PARTS = ("input_tokens", "output_tokens")
 
 
-def _moment(label: str, help_text: str) -> forms.DateTimeField:
+def moment_field(label: str, help_text: str) -> forms.DateTimeField:
+    """An optional date and time."""
     return forms.DateTimeField(
         label=label,
         required=False,
@@ -48,8 +49,8 @@ class OverrideForm(forms.Form):
     currency = forms.ChoiceField(
         choices=[(code, code) for code in sorted(CURRENCIES)], widget=UnfoldAdminSelectWidget
     )
-    valid_from = _moment("From (UTC)", "Empty: from now on.")
-    valid_to = _moment("To (UTC)", "Empty: until further notice.")
+    valid_from = moment_field("From (UTC)", "Empty: from now on.")
+    valid_to = moment_field("To (UTC)", "Empty: until further notice.")
     tiers = TiersField(
         required=False,
         label="Tiers",
