@@ -106,7 +106,9 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                     "separator": True,
                     "items": [
                         _item("Costs", "payments", "financial.CostEvent"),
-                        _item("Prices", "sell", "financial.PriceVersion"),
+                        _item("Model prices", "sell", "financial.PriceVersion"),
+                        _item("Unit prices", "straighten", "financial.UnitPrice"),
+                        _item("Exchange rates", "currency_exchange", "financial.ExchangeRate"),
                         _item("Imports", "upload_file", "financial.CostImport"),
                     ],
                 },

@@ -1,5 +1,5 @@
 """Admin screens of money; importing this package registers them."""
 
-from . import costs, imports, prices
+from . import costs, exchange_rates, imports, prices, unit_prices
 
-__all__ = ["costs", "imports", "prices"]
+__all__ = ["costs", "exchange_rates", "imports", "prices", "unit_prices"]

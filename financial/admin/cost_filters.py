@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.admin import ListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.http import urlencode
 
 from agent_factory_site.common.admin.filters import (
     ChoiceFilter,
@@ -17,6 +20,7 @@ from agent_factory_site.common.admin.filters import (
     SuggestingFilter,
 )
 from financial.domain.cost_input import CostType
+from financial.models import CostEvent
 from financial.selectors.cost_events import CostFilters
 from financial.selectors.series import series_labels
 
@@ -132,6 +136,19 @@ class PricedFilter(Criterion, ChoiceFilter):
         return {"unpriced": self.value == "yes"} if self.value in ("yes", "no") else {}
 
 
+class KindFilter(Criterion, ChoiceFilter):
+    """Charges, credits or corrections."""
+
+    title = label = "Kind"
+    parameters = ("kind",)
+
+    def options(self) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in CostEvent.Kind.choices]
+
+    def criteria(self) -> dict[str, Any]:
+        return {"kind": self.value} if self.value in CostEvent.Kind.values else {}
+
+
 class TagFilter(Criterion, SuggestingFilter):
     """What the sender said about it: ``env=prod``."""
 
@@ -171,9 +188,8 @@ class EventIdFilter(Criterion, SuggestingFilter):
 
 
 COST_FILTERS = (
-    OccurredFilter, EntityFilter, CostTypeFilter, ProviderFilter, ModelFilter, PricedFilter, TagFilter,
-    SourceFilter,
-    EventIdFilter,
+    OccurredFilter, EntityFilter, CostTypeFilter, ProviderFilter, ModelFilter, PricedFilter, KindFilter,
+    TagFilter, SourceFilter, EventIdFilter,
 )  # fmt: skip
 
 
@@ -184,3 +200,19 @@ def criteria_of(specs: Iterable[ListFilter], run_id: str) -> CostFilters:
         if isinstance(spec, Criterion):
             said.update(spec.criteria())
     return CostFilters(**said)
+
+
+def export_query(filters: CostFilters) -> str:
+    """The same set in the parameters of the API's export."""
+    query: dict[str, str] = {}
+    for field in fields(filters):
+        value = getattr(filters, field.name)
+        if field.name == "tags":
+            query |= {f"tag:{key}": text for key, text in value or ()}
+        elif isinstance(value, bool):
+            query[field.name] = "true" if value else "false"
+        elif isinstance(value, datetime):
+            query[field.name] = value.isoformat().replace("+00:00", "Z")
+        elif value is not None:
+            query[field.name] = value
+    return urlencode(query)

@@ -31,8 +31,9 @@ from financial.services.record_costs import record_costs
 
 from .correction_form import CorrectionForm
 from .cost_detail import cost_facts
-from .cost_filters import COST_FILTERS, COST_TYPES, criteria_of
+from .cost_filters import COST_FILTERS, COST_TYPES, criteria_of, export_query
 
+EXPORT = "/api/v1/financial/costs/export"
 CORRECTIONS_FROM_HERE = "admin"
 """The source of corrections made on these pages."""
 
@@ -49,6 +50,7 @@ class CostChangeList(KeysetChangeList):
             # A filter that could not be read has said so and left nothing.
             return Page([], None, None)
         criteria = criteria_of(self.filter_specs, self.query.strip())
+        self.export_url = f"{EXPORT}?{export_query(criteria)}"
         try:
             totals = cost_totals(criteria)
         except Invalid as refusal:
@@ -204,7 +206,7 @@ class CostEventAdmin(KeysetAdminMixin, ReadOnlyAdmin):
 
     @display(description="Amount")
     def shown_amount(self, event: CostEvent) -> SafeString:
-        if event.unpriced:
+        if event.unpriced == 1:
             return format_html(
                 '<span class="af-badge af-badge-warn" title="{}">unpriced</span>',
                 "No price was known for this model at this time: the cost is unknown, not zero.",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django import forms
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -19,7 +18,6 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agent_factory_site.common.actors import Actor
 from agent_factory_site.common.admin.actors import KIND_WORDS, actor_names
@@ -33,42 +31,8 @@ from financial.selectors.prices import price_names, price_siblings
 from financial.services.price_overrides import archive_price, end_price, set_price_override
 
 from .cost_detail import PART_NAMES
+from .dated import STATUS_COLOURS, EndForm, StatusFilter, day_text, status_of
 from .price_form import OverrideForm
-
-STATUS_COLOURS = {"current": "success", "upcoming": "info", "past": None, "archived": "warning"}
-
-
-def status_of(price: PriceVersion, now: datetime) -> str:
-    """Whether it holds now, will hold, held, or was taken out of use."""
-    if price.archived_at is not None:
-        return "archived"
-    if price.valid_from > now:
-        return "upcoming"
-    return "past" if price.valid_to is not None and price.valid_to <= now else "current"
-
-
-class StatusFilter(ChoiceFilter):
-    """What holds now, unless asked otherwise."""
-
-    title = label = "Status"
-    parameters = ("status",)
-
-    def options(self) -> list[tuple[str, str]]:
-        return [("current", "Current"), ("upcoming", "Upcoming"), ("past", "Past"), ("archived", "Archived")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        now = timezone.now()
-        in_use = queryset.filter(archived_at=None)
-        match self.value:
-            case "current":
-                return in_use.filter(Q(valid_to=None) | Q(valid_to__gt=now), valid_from__lte=now)
-            case "upcoming":
-                return in_use.filter(valid_from__gt=now)
-            case "past":
-                return in_use.filter(valid_to__lte=now)
-            case "archived":
-                return queryset.exclude(archived_at=None)
-        return queryset
 
 
 class SourceFilter(ChoiceFilter):
@@ -108,14 +72,6 @@ class ProviderFilter(SuggestingFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(provider=self.value.lower()) if self.value else queryset
-
-
-class EndForm(BaseDialogForm):  # type: ignore[misc]
-    """When an override ends."""
-
-    valid_to = forms.DateTimeField(
-        label="Ends at (UTC)", widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"})
-    )
 
 
 @admin.register(PriceVersion)
@@ -170,11 +126,11 @@ class PriceVersionAdmin(ReadOnlyAdmin):
 
     @display(description="From (UTC)", ordering="valid_from")
     def from_when(self, price: PriceVersion) -> str:
-        return _day(price.valid_from)
+        return day_text(price.valid_from)
 
     @display(description="To (UTC)", ordering="valid_to")
     def to_when(self, price: PriceVersion) -> str:
-        return _day(price.valid_to) if price.valid_to else "open"
+        return day_text(price.valid_to) if price.valid_to else "open"
 
     @display(description="Status", label=STATUS_COLOURS)
     def status(self, price: PriceVersion) -> str:
@@ -293,13 +249,6 @@ def _rates(price: PriceVersion) -> list[dict[str, Any]]:
         for part, rate in price.rates.items()
         if part in PART_NAMES
     ]
-
-
-def _day(moment: datetime) -> str:
-    local = moment.astimezone(UTC)
-    if local.year <= 1970:
-        return "always"
-    return f"{local:%Y-%m-%d}" if local.hour == local.minute == 0 else f"{local:%Y-%m-%d %H:%M}"
 
 
 def _author(price: PriceVersion) -> str:
