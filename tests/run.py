@@ -59,7 +59,7 @@ class Pass:
         if os.environ.get("COVERAGE"):
             command += ["coverage", "run", f"--data-file={ROOT / '.coverage'}", "-m"]
         command += ["pytest", "-p", "tests.results", "-m", ELSEWHERE[self.name]]
-        command += ["-o", f"cache_dir={self.folder / 'cache'}"]
+        command += ["-o", f"cache_dir={self.folder / 'cache'}", "--durations=10"]
         if sys.stdout.isatty():
             command.append("--color=yes")
         output = self.output.open("wb") if quiet else None

@@ -7,6 +7,7 @@ process that started them, however that ends.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -43,16 +44,26 @@ class ServerError(RuntimeError):
 
 @contextmanager
 def scratch_folder(prefix: str) -> Iterator[Path]:
-    """A new folder that other users may pass through, removed afterwards."""
+    """A new folder that other users may pass through, removed afterwards.
+
+    Those that killed runs left behind are removed too: nobody holds their lock any more.
+    """
     base = Path(tempfile.gettempdir()).resolve()
     if os.geteuid() == 0 and any(not parent.stat().st_mode & 0o001 for parent in (base, *base.parents)):
         base = Path("/tmp")  # noqa: S108 - the one folder that every user may pass through
+    for left in base.glob(f"{prefix}*/lock"):
+        with suppress(OSError), left.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
-    folder.chmod(0o711)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (folder / "unlocked").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / "unlocked").rename(folder / "lock")
+        folder.chmod(0o711)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -240,6 +251,8 @@ def die_with_parent(stop: signal.Signals) -> Callable[[], None]:
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
     def prepare() -> None:
+        # A shell's background job ignores Ctrl-C, and would hand that down.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, int(stop), 0, 0, 0)
             if os.getppid() != parent:
