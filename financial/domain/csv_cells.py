@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -16,8 +15,14 @@ def safe_text(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
+class _Lines(list[str]):
+    """What the writer of CSV takes for a file."""
+
+    write = list.append
+
+
 def csv_lines(rows: Iterable[Sequence[object]]) -> str:
     """RFC 4180 lines of ``rows``; None is an empty cell."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows(rows)
-    return out.getvalue()
+    lines = _Lines()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return "".join(lines)
