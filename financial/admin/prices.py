@@ -7,11 +7,14 @@ from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -27,8 +30,10 @@ from agent_factory_site.common.admin.service_form import service_form_page
 from agent_factory_site.common.selectors.audit_events import find_audit_events
 from agent_factory_site.common.templatetags.agent_factory import utc
 from financial.models import PriceVersion
+from financial.selectors.price_diff import pending_differences, price_diff
 from financial.selectors.prices import price_names, price_siblings
 from financial.services.price_overrides import archive_price, end_price, set_price_override
+from financial.services.price_update import apply_catalogue
 
 from .cost_detail import PART_NAMES
 from .dated import STATUS_COLOURS, EndForm, StatusFilter, day_text, status_of
@@ -86,7 +91,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
     search_help_text = "Provider or model"
     sortable_by = ()
     ordering = ("provider", "model", "service_tier", "-valid_from")
-    list_before_template = "common/list_summary.html"
+    list_before_template = "financial/prices_before.html"
     change_form_template = "financial/price.html"
     empty_words = "A model's prices are copied from the catalogue when its first cost arrives."
     actions_list = ("override",)
@@ -159,6 +164,39 @@ class PriceVersionAdmin(ReadOnlyAdmin):
                 ).order_by("-at", "-id")[:20],
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        urls: list[URLPattern] = super().get_urls()
+        page = self.admin_site.admin_view(self.differences_view)
+        return [path("differences/", page, name="financial_priceversion_differences"), *urls]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        extra = {"pending_differences": pending_differences(), **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, extra)
+        return response
+
+    def differences_view(self, request: HttpRequest) -> HttpResponseBase:
+        """What the installed catalogue states otherwise, and on POST its prices taken over."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            if not self._may_price(request):
+                raise PermissionDenied
+            taken = apply_catalogue()
+            messages.success(request, f"{len(taken):,} prices were taken over. Recorded costs keep theirs.")
+            return HttpResponseRedirect(reverse("admin:financial_priceversion_changelist"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "What the catalogue states otherwise",
+            "opts": self.opts,
+            "models": price_diff(),
+            "currency": settings.BASE_CURRENCY,
+            "may_apply": self._may_price(request),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "financial/price_differences.html", context)
 
     @action(
         description="Set a price", icon="add", variant=ActionVariant.PRIMARY, permissions=["price"],

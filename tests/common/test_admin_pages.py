@@ -27,7 +27,7 @@ SCREENS = (
     "auth/group", "django_celery_beat/periodictask", "django_celery_beat/intervalschedule",
     "django_celery_beat/crontabschedule", "django_celery_beat/clockedschedule",
     "django_celery_beat/solarschedule", "financial/costevent", "financial/costimport",
-    "financial/priceversion",
+    "financial/exchangerate", "financial/priceversion", "financial/unitprice",
 )  # fmt: skip
 ADDABLE = (
     "common/apikey", "common/team", "common/user", "auth/group", "django_celery_beat/periodictask",
@@ -74,7 +74,13 @@ def test_staff_without_rights_find_nothing(client: Client, screen: str) -> None:
 def test_the_menu_holds_what_one_may_open(client: Client) -> None:
     client.force_login(staff("financial:read"))
     menu = set(re.findall(r'href="/admin/(\w+/\w+)/"', html_of(client, "")))
-    assert menu == {"financial/costevent", "financial/costimport", "financial/priceversion"}
+    assert menu == {
+        "financial/costevent",
+        "financial/costimport",
+        "financial/exchangerate",
+        "financial/priceversion",
+        "financial/unitprice",
+    }
     client.force_login(staff("common:read", username="auditor"))
     menu = set(re.findall(r'href="/admin/(\w+/\w+)/"', html_of(client, "")))
     assert {"common/auditevent", "common/job", "common/apikey", "common/user"} <= menu

@@ -16,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from agent_factory_site.common.models import AuditEvent, Entity
 from financial.models import CostEvent
 from financial.services.price_overrides import set_price_override
+from financial.services.reprice import reprice
 from tests.admin_data import cost, moment, record, staff
 
 pytestmark = pytest.mark.django_db
@@ -329,3 +330,38 @@ def test_readers_are_not_offered_corrections(reader: Client) -> None:
     (pk,) = record(cost("2026-11-02"))
     assert "/correct/" not in html_of(reader, f"{pk}/change/")
     assert reader.post(f"{LIST}{pk}/correct/", {"amount": "-0.001", "reason": "x"}).status_code == 403
+
+
+def test_any_filtered_set_is_handed_out_as_csv(reader: Client) -> None:
+    record(
+        cost("2026-11-02T10:11", tags={"env": "prod"}, event_id="wanted"),
+        cost("2026-11-02T10:12", tags={"env": "staging"}),
+        cost("2026-11-03T10:12", tags={"env": "prod"}),
+        cost("2026-11-02T10:13", tags={"env": "prod"}, entity_id="reader"),
+    )
+    html = html_of(
+        reader, "?from=2026-11-02&to=2026-11-02&entity=agent/support-bot&tag=env%3Dprod&unpriced=no"
+    )
+    link = re.search(r'<a href="([^"]+)" download', html)
+    assert link
+    response = reader.get(unescape(link[1]))
+    assert (response.status_code, response["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    lines = b"".join(response.streaming_content).decode().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 2
+    assert ",wanted," in lines[1]
+
+
+def test_a_correction_that_priced_a_cost_is_not_shown_as_unpriced(reader: Client) -> None:
+    (pk,) = record(cost("2026-11-02", provider="selfhosted", model="llama-x"))
+    set_price_override(
+        provider="selfhosted",
+        model="llama-x",
+        rates={"input_tokens": {"per_million": "1"}, "output_tokens": {"per_million": "1"}},
+        valid_from=moment("2026-01-01"),
+    )
+    reprice(provider="selfhosted", model="llama-x")
+    correction = CostEvent.objects.get(corrects=pk)
+    assert correction.unpriced == -1
+    assert "a correction has priced it since" in html_of(reader, f"{pk}/change/")
+    assert "unpriced" not in html_of(reader, f"{correction.pk}/change/")
+    assert total(html_of(reader, "?unpriced=yes"), "events") == "0"

@@ -13,6 +13,7 @@ from agent_factory_site.common.models import AuditEvent
 from financial.domain.model_names import ModelName
 from financial.models import PriceVersion
 from financial.services.price_overrides import set_price_override
+from financial.services.price_update import check_prices
 from financial.services.prices import adopt_catalogue_prices
 from tests.admin_data import cost, moment, record, staff
 
@@ -197,3 +198,50 @@ def test_readers_see_and_do_not_set(reader: Client) -> None:
 def test_nobody_else_sees_them(client: Client) -> None:
     client.force_login(staff("common:admin"))
     assert client.get(LIST).status_code == 403
+
+
+@pytest.fixture
+def outdated_price() -> PriceVersion:
+    """A price in use that the catalogue states otherwise, found by the daily comparison."""
+    adopt_catalogue_prices(name=ModelName("openai", "gpt-4o"))
+    stated = PriceVersion.objects.get(service_tier="standard")
+    old = PriceVersion.objects.create(
+        provider="openai",
+        model="gpt-4o-mini",
+        source="genai-prices",
+        source_version="0.0.1",
+        catalogue_model="gpt-4o-mini",
+        valid_from=stated.valid_from,
+        rates={"input_tokens": {"per_million": "77"}},
+    )
+    check_prices()
+    return old
+
+
+def test_what_the_catalogue_states_otherwise_is_shown_and_taken_over(
+    pricer: Client, outdated_price: PriceVersion
+) -> None:
+    assert "differences/" in html_of(pricer)
+    html = html_of(pricer, "differences/")
+    assert '<pre class="af-before">input_tokens 77</pre>' in html
+    assert "input_tokens 0.15" in html
+    response = pricer.post(f"{LIST}differences/")
+    assert (response.status_code, response["Location"]) == (302, LIST)
+    outdated_price.refresh_from_db()
+    assert outdated_price.archived_at is not None
+    rates = PriceVersion.objects.get(model="gpt-4o-mini", service_tier="standard", archived_at=None).rates
+    assert rates["input_tokens"] == {"per_million": "0.15"}
+
+
+def test_readers_see_the_differences_and_take_nothing_over(
+    reader: Client, outdated_price: PriceVersion
+) -> None:
+    assert "Take the catalogue" not in html_of(reader, "differences/")
+    assert reader.post(f"{LIST}differences/").status_code == 403
+    outdated_price.refresh_from_db()
+    assert outdated_price.archived_at is None
+
+
+def test_no_differences_are_no_news(reader: Client) -> None:
+    assert "differences/" not in html_of(reader)
+    assert "Nothing, when it was last compared" in html_of(reader, "differences/")
