@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .pricing import FALLBACKS, USAGE_PARTS, Priced, RateCard, Unpriced, price_usage
+from .pricing import FALLBACKS, USAGE_PARTS, Priced, RateCard, Unpriced, price_usage, tiered_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def explain_price(usage: Mapping[str, int], card: RateCard) -> PriceArithmetic |
     if isinstance(priced, Unpriced):
         return priced
     quantities = _quantities(usage, priced)
-    input_tokens = usage.get("input_tokens", 0)
+    input_tokens = tiered_input(usage.get("input_tokens", 0), usage.get("requests", 0))
     lines = tuple(
         _line(part, quantities[part], priced.parts[part], input_tokens, card)
         for part in USAGE_PARTS

@@ -15,6 +15,7 @@ Which rate applies
       write -> input; cache read -> input; audio input -> input; reasoning -> output; audio output -> output.
     - Tiers are cliffs: once the total ``input_tokens`` is above a tier's threshold, that tier's rate
       applies to every unit of the part, not only to those above. Output rates tier by input as well.
+      Tiers are meant for one call: usage of several ``requests`` is tiered by their mean input.
     - When the card has a rate for requests, ``requests`` of 0 or absent counts as one request: an event
       is at least one call. Without such a rate requests are a count, not a charge, beside other usage.
     - Images without a rate are a count, not a charge, when tokens are reported: their tokens are in there.
@@ -190,6 +191,11 @@ def check_usage(usage: Mapping[str, object]) -> list[UsageError]:
     return errors
 
 
+def tiered_input(input_tokens: int, requests: int) -> int:
+    """The input tokens that choose the tier: those of one call, of several calls their mean, rounded up."""
+    return input_tokens if requests < 2 else -(-input_tokens // requests)
+
+
 def price_usage(usage: Mapping[str, int], card: RateCard) -> Priced | Unpriced:
     """The cost of ``usage`` at the rates of ``card``, rounded once, half-even, to a nano-unit.
 
@@ -215,7 +221,11 @@ def price_usage(usage: Mapping[str, int], card: RateCard) -> Priced | Unpriced:
         raise ValueError("the parts of usage exceed the whole")
 
     thresholds = card.thresholds
-    rates = card.bands[bisect_left(thresholds, whole_input)] if thresholds else card.bands[0]
+    rates = (
+        card.bands[bisect_left(thresholds, tiered_input(whole_input, requests))]
+        if thresholds
+        else card.bands[0]
+    )
     if rates[9] is None:
         if requests and not (whole_input or whole_output or images):
             return Unpriced("no_rate", "requests")

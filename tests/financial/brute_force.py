@@ -29,6 +29,7 @@ def exact_parts(usage: dict[str, int], rates: RateCard) -> dict[str, Fraction] |
         if not named:
             return None
         rate = rates.parts[named[0]]
-        passed = [tier for above, tier in rate.tiers if usage.get("input_tokens", 0) > above]
+        calls = max(usage.get("requests", 0), 1)
+        passed = [tier for above, tier in rate.tiers if usage.get("input_tokens", 0) > above * calls]
         exact[part] = Fraction(quantity * (passed[-1] if passed else rate.base), 10**15)
     return exact

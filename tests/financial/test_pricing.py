@@ -179,6 +179,13 @@ def test_a_tier_reprices_everything_once_input_is_above_its_threshold():
     }
 
 
+def test_usage_of_several_requests_is_tiered_by_their_mean():
+    at = price_usage({"input_tokens": 400_000, "requests": 2}, TIERED)
+    assert at.amount == 500_000_000
+    above = price_usage({"input_tokens": 400_001, "requests": 2}, TIERED)
+    assert above.amount == 1_000_002_500
+
+
 def test_parts_with_other_thresholds_change_each_at_its_own():
     mixed = card(
         input_tokens=("1", {100: "2", 300: "3"}), output_tokens=("10", {200: "20"}), cache_write_tokens="5"
