@@ -63,14 +63,18 @@ class UnreadableFile(ValueError):
 class Layout(NamedTuple):
     """How a file is written. ``columns`` are the CSV header, or the keys of the first JSON objects."""
 
-    kind: Literal["csv", "jsonl"]
+    kind: Literal["csv", "jsonl", "json"]
     columns: list[str]
     delimiter: str
     start: Place
 
 
-def find_layout(lines: Iterable[Line]) -> Layout:
-    """Tell CSV from JSON Lines by the first lines; :class:`UnreadableFile` when it is neither."""
+def find_layout(lines: Iterable[Line], items: str = "") -> Layout:
+    """Tell CSV, JSON Lines and JSON documents by the first lines; :class:`UnreadableFile` for anything else.
+
+    An object is a document when it has a list called ``items``, or does not end on its line while
+    ``items`` is given. The columns of a document are for its reader to find.
+    """
     head = iter(lines)
     first = next((line for line in head if _text_bytes(line).strip()), None)
     if first is None:
@@ -84,16 +88,22 @@ def find_layout(lines: Iterable[Line]) -> Layout:
         text = data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise UnreadableFile("not_utf8", "The file is not UTF-8 text.") from None
+    start = text.lstrip()[:1]
+    if start == "[" or (start == "{" and items and _is_page(data, items)):
+        return Layout("json", [], "", Place())
     if first.cut:
         raise UnreadableFile("line_too_long", f"The first line is longer than {MAX_LINE_BYTES} bytes.")
-    start = text.lstrip()[:1]
-    if start == "[":
-        raise UnreadableFile(
-            "json_array", "The file is one JSON array: write one object per line (JSON Lines) instead."
-        )
     if start == "{":
         return Layout("jsonl", _keys(data, head), "", Place())
     return _csv_layout(text, first)
+
+
+def _is_page(first: bytes, items: str) -> bool:
+    try:
+        value = _json.decode(first)
+    except (msgspec.DecodeError, RecursionError):
+        return True
+    return isinstance(value, dict) and isinstance(value.get(items), list)
 
 
 def _csv_layout(text: str, first: Line) -> Layout:

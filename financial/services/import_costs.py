@@ -30,17 +30,19 @@ from financial.domain.import_profiles import PROFILES
 from financial.domain.import_profiles.checks import check_columns, check_options, unused_columns
 from financial.domain.import_profiles.profile import ImportOptions, Profile
 from financial.domain.import_profiles.reader import RowReader
-from financial.domain.records import Layout, Place, Record, read_records
+from financial.domain.records import Layout, Place, Record
 from financial.models import CostImport
 from financial.models.cost_event import USAGE_FIELDS
 from financial.selectors.cost_imports import interrupted_import, recorded_since
 
-from .import_files import FileIdentity, identify, layout_of, only_import_of, open_content, read_lines
+from .import_files import FileIdentity, identify, layout_of, only_import_of, open_content, records_of
 from .import_rejects import RejectFile
 from .import_report import ImportBeginning, ImportCounts, ImportReport, ImportWatch
 from .record_costs import CONFLICT, RecordedCosts, record_costs
 
 BATCH: Final = 1000
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""A batch ends early beyond this much text, for rows that are very long."""
 IDENTITY_LENGTH: Final = 32
 _COUNTED: Final = tuple(item.name for item in fields(ImportCounts) if item.name != "conflicts")
 
@@ -85,7 +87,7 @@ def check_import(*, path: Path, profile: str, options: ImportOptions) -> None:
     """Refuse what would be refused before the first row, without reading the whole file."""
     chosen = find_profile(profile)
     _refuse(check_options(chosen, options))
-    _check_columns(chosen, options, layout_of(path, settings.IMPORT_MAX_BYTES))
+    _check_columns(chosen, options, layout_of(path, settings.IMPORT_MAX_BYTES, chosen))
 
 
 def find_profile(name: str) -> Profile:
@@ -136,6 +138,17 @@ def new_import(file_name: str, profile: str, options: ImportOptions) -> CostImpo
     )
 
 
+def _next_batch(records: Iterator[Record]) -> list[Record]:
+    batch: list[Record] = []
+    held = 0
+    for record in records:
+        batch.append(record)
+        held += len(record.raw)
+        if len(batch) == BATCH or held > BATCH_BYTES:
+            break
+    return batch
+
+
 def _fingerprint(identity: FileIdentity, profile: str, options: ImportOptions) -> str:
     said = json.dumps([identity.sha256, profile, store_options(options)], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
@@ -170,7 +183,7 @@ class _Import:
         self.watch = watch
         self.counts = ImportCounts()
         self.began = time.monotonic()
-        self.layout = layout_of(path, identity.size)
+        self.layout = layout_of(path, identity.size, profile)
         _check_columns(profile, options, self.layout)
 
     def run(self, row: CostImport, rejects: Path | None) -> ImportReport:
@@ -233,12 +246,15 @@ class _Import:
         given = {*self.options.assignments, *self.options.mapping}
         self.watch.on_begin(
             ImportBeginning(
-                # The header is a line, and no row.
-                lines=self.identity.lines - self.layout.start.line,
+                # The header is a line, and no row. How many rows documents hold, their lines do not say.
+                lines=None
+                if self.layout.kind == "json" or self.profile.nested
+                else self.identity.lines - self.layout.start.line,
                 resumed_after_row=place.row,
                 assumed={
                     name: self.profile.defaults[name] for name in self.profile.assumed if name not in given
                 },
+                notes=self.profile.notes,
                 unused_columns=unused_columns(self.profile, self.options, self.layout.columns),
             )
         )
@@ -248,10 +264,10 @@ class _Import:
         # What a stateful profile knows comes from the rows before: they are read again, not recorded.
         start = self.layout.start if self.profile.stateful else place
         with open_content(self.path) as content:
-            records = read_records(self.layout, read_lines(content, start, self.identity.size), start.row)
+            records = records_of(content, self.layout, self.profile, start, self.identity.size)
             for record in islice(records, place.row - start.row):
                 self._read(reader, record)
-            while batch := list(islice(records, BATCH)):
+            while batch := _next_batch(records):
                 yield batch, [self._read(reader, record) for record in batch]
 
     def _read(self, reader: RowReader, record: Record) -> CostInput | list[FieldError]:

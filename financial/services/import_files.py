@@ -9,14 +9,28 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from agent_factory_site.common.errors import Conflict, Invalid
-from financial.domain.records import MAX_LINE_BYTES, Layout, Line, Place, UnreadableFile, find_layout
+from financial.domain.documents import read_document, split_records
+from financial.domain.import_profiles.profile import Profile
+from financial.domain.records import (
+    MAX_LINE_BYTES,
+    Layout,
+    Line,
+    Place,
+    Record,
+    UnreadableFile,
+    find_layout,
+    read_records,
+)
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 CHUNK: Final = 1024 * 1024
+SAMPLE: Final = 100
+"""How many elements of a document are looked at for its columns."""
 
 
 class FileIdentity(NamedTuple):
@@ -66,13 +80,47 @@ def identify(path: Path, max_bytes: int, on_read: Callable[[int], None]) -> File
     return FileIdentity(digest.hexdigest(), size, lines + (last != b"\n"))
 
 
-def layout_of(path: Path, size: int) -> Layout:
-    """How the first ``size`` bytes are written; :class:`Invalid` when it is neither CSV nor JSON Lines."""
+def layout_of(path: Path, size: int, profile: Profile) -> Layout:
+    """How the first ``size`` bytes are written; :class:`Invalid` when it is nothing that can be read."""
     with open_content(path) as content:
         try:
-            return find_layout(read_lines(content, Place(), size))
+            layout = find_layout(read_lines(content, Place(), size), profile.items)
         except UnreadableFile as error:
             raise Invalid(error.code, error.detail) from error
+        if layout.kind != "json":
+            return layout
+        content.seek(0)
+        sample = islice(read_document(_chunks(content, size), profile.items), SAMPLE)
+        columns: dict[str, None] = {}
+        for record in sample:
+            columns.update(dict.fromkeys(record.row or ()))
+        return layout._replace(columns=list(columns))
+
+
+def records_of(
+    content: BinaryIO, layout: Layout, profile: Profile, place: Place, size: int
+) -> Iterator[Record]:
+    """The records after ``place``.
+
+    Only whole lines can be gone on from: documents, and rows that hold several, are read from their
+    beginning again and passed over.
+    """
+    whole_lines = layout.kind != "json" and not profile.nested
+    start = place if whole_lines else layout.start
+    if layout.kind == "json":
+        content.seek(0)
+        records = read_document(_chunks(content, size), profile.items)
+    else:
+        records = read_records(layout, read_lines(content, start, size), start.row)
+    if profile.nested:
+        records = split_records(records, profile.nested, start.offset)
+    yield from islice(records, place.row - start.row, None)
+
+
+def _chunks(content: BinaryIO, size: int) -> Iterator[bytes]:
+    while size > 0 and (chunk := content.read(min(CHUNK, size))):
+        size -= len(chunk)
+        yield chunk
 
 
 def read_lines(content: BinaryIO, place: Place, stop: int) -> Iterator[Line]:

@@ -105,7 +105,8 @@ class _Follower:
         self.stopped: JobStopped | None = None
 
     def begin(self, beginning: ImportBeginning) -> None:
-        self._total = beginning.lines
+        # A document does not say how many rows it holds: then what is done is all that is known.
+        self._total = beginning.lines or 0
         self.move_to(beginning.resumed_after_row)
 
     def move_to(self, rows: int) -> None:

@@ -32,13 +32,15 @@ class ImportCounts:
 class ImportBeginning:
     """Known before the first row: how much there is, and what the person importing should know.
 
-    ``lines`` is as good as the number of rows, which is known at the end. ``assumed`` are values that
-    the profile supplies because such files do not hold them.
+    ``lines`` is as good as the number of rows, which is known at the end; None where it is not.
+    ``assumed`` are values that the profile supplies because such files do not hold them, ``notes``
+    what else it supposes, in sentences.
     """
 
-    lines: int
+    lines: int | None
     resumed_after_row: int
     assumed: dict[str, str]
+    notes: tuple[str, ...]
     unused_columns: list[str]
 
 

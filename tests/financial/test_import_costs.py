@@ -320,7 +320,7 @@ def test_one_file_is_imported_by_one_process_at_a_time(live_database, tmp_path):
         (gzip.compress(b"a,b\n" * 1000)[:-20], "damaged_gzip"),
         (gzip.compress(b""), "empty"),
         (b"time,tokens\n1,2\n", "invalid"),
-        (b"[1, 2]", "json_array"),
+        (b"[1, 2]", "invalid"),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_refused_whole(tmp_path, content, code):

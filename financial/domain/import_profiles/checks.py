@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from agent_factory_site.common.errors import FieldError
 
-from .profile import GROUPS, FileFormat, ImportOptions, Profile
+from .profile import GROUPS, ImportOptions, Profile
 from .reader import TOP_FIELDS, USAGE_KEYS, is_field
 from .values import BadValue, read_amount, read_count, read_time
 
+FileKind = Literal["csv", "jsonl", "json"]
 _FIELDS = f"{', '.join(TOP_FIELDS)}, usage.*, tags.*, entities.*"
 
 
@@ -61,10 +63,10 @@ def check_columns(
     options: ImportOptions,
     columns: Sequence[str],
     profiles: Sequence[Profile],
-    kind: FileFormat,
+    kind: FileKind,
 ) -> list[FieldError]:
-    """What the file lacks; ``columns`` is the header, or the keys of the first JSON object."""
-    if kind not in profile.formats:
+    """What the file lacks; ``columns`` is the header, or the keys of the first JSON objects."""
+    if not _can_be(profile, kind):
         return [
             FieldError(
                 "/profile",
@@ -73,10 +75,14 @@ def check_columns(
                 + _suggestion(profile, columns, profiles, kind),
             )
         ]
+    # What stands inside of nested rows is not seen here; their own readings tell.
+    nested = bool(profile.nested) and profile.nested in columns
     missing = [
         name
         for field, name in _expected(profile, options).items()
-        if field not in options.assignments and not _has(columns, name)
+        if field not in options.assignments
+        and not _has(columns, name)
+        and not (nested and name not in profile.outer)
     ]
     if missing:
         return [
@@ -110,7 +116,7 @@ def check_columns(
 def unused_columns(profile: Profile, options: ImportOptions, columns: Sequence[str]) -> list[str]:
     """The columns that nothing reads, to be told to the person importing."""
     used = {column.name for column in profile.columns.values()} | set(options.mapping.values())
-    used |= set(profile.also_read)
+    used |= {*profile.also_read, *profile.outer, profile.nested}
     used |= {name.partition(".")[0] for name in options.mapping.values()}
     return [
         column
@@ -128,13 +134,13 @@ def _has(columns: Sequence[str], name: str) -> bool:
     return name in columns or name.partition(".")[0] in columns
 
 
-def _suggestion(
-    profile: Profile, columns: Sequence[str], profiles: Sequence[Profile], kind: FileFormat
-) -> str:
+def _suggestion(profile: Profile, columns: Sequence[str], profiles: Sequence[Profile], kind: FileKind) -> str:
     present = set(columns)
     for other in profiles:
         wanted = {column.name for column in other.columns.values() if column.required}
-        if other is not profile and kind in other.formats and wanted and wanted <= present:
+        if other.nested and other.nested in present:
+            wanted = set(other.outer)
+        if other is not profile and _can_be(other, kind) and wanted and wanted <= present:
             return f" It looks like --profile {other.name}."
     return ""
 
@@ -144,5 +150,9 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _format(kind: FileFormat) -> str:
-    return {"csv": "CSV", "jsonl": "JSON Lines"}[kind]
+def _can_be(profile: Profile, kind: FileKind) -> bool:
+    return ("csv" if kind == "csv" else "jsonl") in profile.formats
+
+
+def _format(kind: FileKind) -> str:
+    return {"csv": "CSV", "jsonl": "JSON Lines", "json": "a JSON document"}[kind]

@@ -58,7 +58,14 @@ class Profile:
     not say, ``also_read`` the columns that the completion reads. Plain numbers in ``occurred_at``
     count from a time origin in ``time_unit``; in ``relative`` files all times do. ``naive_utc`` says
     that times without a zone are UTC. ``named`` profiles take every column that is called like a
-    field as that field. ``begin`` makes a fresh completion for each pass over a file; that of a
+    field as that field. ``unix`` says that plain numbers in ``occurred_at`` are Unix time unless
+    another origin is given.
+
+    ``items`` is the member of a JSON document that holds the rows, ``nested`` the column that holds
+    several rows in one: each of them becomes an event, with the columns of ``outer`` and whatever
+    else stands around the list. ``notes`` are what is supposed of such files beside ``assumed``.
+
+    ``begin`` makes a fresh completion for each pass over a file; that of a
     ``stateful`` profile has to see every row, in order.
     """
 
@@ -73,6 +80,11 @@ class Profile:
     relative: bool = False
     naive_utc: bool = False
     named: bool = False
+    unix: bool = False
+    items: str = ""
+    nested: str = ""
+    outer: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     stateful: bool = False
     begin: Callable[[], Completion] = nothing_to_complete
 

@@ -11,7 +11,7 @@ from agent_factory_site.common.errors import FieldError
 from financial.domain.cost_input import CostInput, UsageInput, decode_cost, pointer
 
 from .profile import GROUPS, Column, Draft, ImportOptions, Profile, Row
-from .values import BadValue, is_blank, read_amount, read_count, read_text, read_time
+from .values import UNIX_EPOCH, BadValue, is_blank, read_amount, read_count, read_text, read_time
 
 TOP_FIELDS: Final = tuple(name for name in CostInput.__struct_fields__ if name not in GROUPS)
 USAGE_KEYS: Final = UsageInput.__struct_fields__
@@ -49,7 +49,7 @@ class RowReader:
     def __init__(self, profile: Profile, options: ImportOptions, identity: str) -> None:
         """``identity`` stands for the content of the file: event ids are made of it and the row's number."""
         self._profile = profile
-        self._origin = options.time_origin
+        self._origin = options.time_origin or (UNIX_EPOCH if profile.unix else None)
         self._identity = identity
         self._complete = profile.begin()
         self._constants: list[tuple[str, str, Any]] = []

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any, Final, Literal
+
+import msgspec
 
 _WHOLE: Final = re.compile(r"(\d{1,18})(?:\.0*)?\Z", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d{1,12})?\Z", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 _MICROSECONDS: Final = {"seconds": 1_000_000, "milliseconds": 1_000}
 _MAX_DIGITS: Final = 60
+_PLACES: Final = 9
+# Numbers with a fraction are kept as they are written: money must not pass through a float.
+_json: Final = msgspec.json.Decoder(float_hook=str)
+UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BadValue(ValueError):
@@ -71,6 +77,45 @@ def read_amount(value: Any) -> str:
         raise BadValue("too_large", f"{_shown(value)} has too many digits.")
     plain = format(number, "f")
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def round_amount(text: str) -> str:
+    """A plain decimal rounded half-even to the 9 places that the ledger keeps."""
+    number = Decimal(text)
+    if int(number.as_tuple().exponent) >= -_PLACES:
+        return text
+    with localcontext(prec=2 * _MAX_DIGITS):
+        rounded = round(number, _PLACES)
+    return read_amount(format(rounded if rounded else abs(rounded), "f"))
+
+
+def read_object(value: Any) -> dict[str, Any]:
+    """A JSON object, or its text as it stands in a cell; a blank cell is an empty one."""
+    if is_blank(value):
+        return {}
+    if isinstance(value, str):
+        value = _decode(value)
+    if not isinstance(value, dict):
+        raise BadValue("not_an_object", f"{_shown(value)} is not a JSON object.")
+    return value
+
+
+def read_list(value: Any) -> list[Any]:
+    """A JSON list, or its text as it stands in a cell; a blank cell is an empty one."""
+    if is_blank(value):
+        return []
+    if isinstance(value, str):
+        value = _decode(value)
+    if not isinstance(value, list):
+        raise BadValue("not_a_list", f"{_shown(value)} is not a JSON list.")
+    return value
+
+
+def _decode(text: str) -> Any:
+    try:
+        return _json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise BadValue("not_json", f"{_shown(text)} is not JSON.") from None
 
 
 def read_time(

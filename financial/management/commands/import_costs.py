@@ -44,7 +44,7 @@ def _origin(text: str) -> datetime:
 
 class Command(ServiceCommand):
     help = (
-        "Import costs from a CSV or JSON Lines file, plain or gzip. Repeating an import, or going on "
+        "Import costs from a CSV, JSON Lines or JSON file, plain or gzip. Repeating an import, or going on "
         "with one that was interrupted, never charges a row twice. Profiles: "
         + "; ".join(f"{profile.name}: {profile.title}" for profile in PROFILES.values())
         + ". Exits 0 when every row is in the ledger, 1 when rows were rejected, 2 when the file or the "
@@ -112,9 +112,11 @@ class _Follower:
         if beginning.assumed:
             said = " ".join(f"--set {name}={value}" for name, value in beginning.assumed.items())
             self._command.note(f"Assumed, because such files do not say: {said}")
+        for note in beginning.notes:
+            self._command.note(f"Assumed: {note}")
         if beginning.unused_columns:
             self._command.note(f"Columns not used: {', '.join(beginning.unused_columns)}")
-        total = max(0, beginning.lines - self._before)
+        total = None if beginning.lines is None else max(0, beginning.lines - self._before)
         self._progress = self._displays.enter_context(self._command.progress("rows", total))
 
     def batch(self, counts: ImportCounts) -> None:
