@@ -166,7 +166,7 @@ def _models(daily: Sequence[CostGroup], window: Period) -> list[Row]:
             row[0] += group.sums.amount
             row[1] += group.sums.events
             row[2] += group.sums.unpriced
-    rows = [Row(provider, model, *counts) for (provider, model), counts in sums.items()]
+    rows = [Row(provider, model, row[0], row[1], row[2]) for (provider, model), row in sums.items()]
     return sorted(rows, key=lambda row: (-row.amount, row.provider, row.name))[:ROWS_SHOWN]
 
 

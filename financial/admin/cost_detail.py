@@ -109,7 +109,7 @@ def cost_facts(event_id: UUID) -> CostFacts:
         net=event.amount + sum(correction.amount for correction in corrections),
         priced_later=event.unpriced + sum(correction.unpriced for correction in corrections) < 1,
         audit=audit,
-        actor=Actor(audit.actor_kind, audit.actor_id) if audit else None,
+        actor=Actor(audit.actor_kind, audit.actor_id) if audit else None,  # type: ignore[arg-type]
     )
 
 

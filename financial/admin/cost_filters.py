@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from django.contrib.admin import ListFilter
 from django.db.models import QuerySet
@@ -96,7 +96,7 @@ class CostTypeFilter(Criterion, ChoiceFilter):
 class SeriesFilter(Criterion, SuggestingFilter):
     """One of the names of a series, suggested from those that occur."""
 
-    series_field: ClassVar[str]
+    series_field: ClassVar[Literal["cost_type", "provider", "model"]]
 
     def suggestions(self) -> list[str]:
         return series_labels(self.series_field)

@@ -17,7 +17,7 @@ class TagIs(Func):
     def __init__(self, column: str, key: str, value: str) -> None:
         super().__init__(F(column), Value(key), Value(value))
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         # Not a JSON path, which takes a key of digits for a place in an array and knows no quotes.
         return self._written(compiler, "EXISTS (SELECT 1 FROM json_each({}) WHERE key = {} AND value = {})")
 

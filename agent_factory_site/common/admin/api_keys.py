@@ -164,7 +164,7 @@ class ApiKeyAdmin(ScopedAdmin):
         return service_form_page(
             self,
             request,
-            form=partial(KeyForm, user=request.user),
+            form=partial(KeyForm, user=request.user),  # type: ignore[arg-type]
             perform=lambda form: self._create(request, form),
             permitted=self.has_add_permission(request),
             title="New API key",

@@ -131,7 +131,7 @@ class AuditEventAdmin(KeysetAdminMixin, ReadOnlyAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[AuditEvent]) -> None:
         names = actor_names(Actor(row.actor_kind, row.actor_id) for row in rows)  # type: ignore[arg-type]
         for row in rows:
-            name = names[Actor(row.actor_kind, row.actor_id)]
+            name = names[Actor(row.actor_kind, row.actor_id)]  # type: ignore[arg-type]
             row.actor_name = name  # type: ignore[attr-defined]
 
     @display(description="Time (UTC)")

@@ -46,7 +46,7 @@ class KindFilter(ChoiceFilter):
 
 
 @admin.register(User)
-class UserAdmin(ScopedAdmin, DjangoUserAdmin):
+class UserAdmin(ScopedAdmin, DjangoUserAdmin):  # type: ignore[misc]
     """People are switched off rather than deleted: their deeds stay theirs."""
 
     scopes: ClassVar = {"view": "common:read", "add": "common:admin", "change": "common:admin"}
