@@ -90,7 +90,7 @@ def document(
     content = "".join(body)
     # Two pictures on one page must not share ids.
     mark = sha256(f"{kind}{width}{title}{description}{content}".encode()).hexdigest()[:10]
-    return SafeString(  # nosec B703 - element() and clean() escape what they are given
+    return SafeString(  # nosec B703 - text and attributes were escaped where they were written
         element(
             "svg",
             element("title", clean(title), id=f"t{mark}"),
