@@ -246,7 +246,13 @@ def test_an_import_is_followed_to_its_end(signed_in: SignIn) -> None:
 
 PAGES = (
     "/admin/", "/admin/financial/costevent/", "/admin/financial/priceversion/",
-    "/admin/financial/priceversion/override/", "/admin/financial/costimport/",
+    "/admin/financial/priceversion/override/",
+    "/admin/financial/priceversion/differences/",
+    "/admin/financial/unitprice/",
+    "/admin/financial/unitprice/set/",
+    "/admin/financial/exchangerate/",
+    "/admin/financial/exchangerate/add-rate/",
+    "/admin/financial/exchangerate/add-file/", "/admin/financial/costimport/",
     "/admin/financial/costimport/upload/",
     "/admin/common/entity/", "/admin/common/team/", "/admin/common/team/add/", "/admin/common/user/",
     "/admin/common/user/add/", "/admin/auth/group/add/", "/admin/common/apikey/", "/admin/common/auditevent/",
