@@ -15,7 +15,13 @@ import pytest
 from django.core.management.commands import flush
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from agent_factory_site.common.db.triggers import append_only, append_only_tables, remove_append_only
+from agent_factory_site.common.db.triggers import (
+    PREFIX,
+    TriggerSql,
+    append_only,
+    append_only_tables,
+    remove_append_only,
+)
 from financial.db import price_triggers
 
 DERIVED = frozenset({"django_content_type", "auth_permission"})
@@ -26,6 +32,8 @@ def append_only_lifted(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """Within the block, append-only tables of this (test) database can be emptied."""
     connection = connections[using]
     tables = sorted(append_only_tables(connection))
+    # On SQLite put back as they were: a trigger may have a condition of its own.
+    written = _sqlite_triggers(connection) if connection.vendor == "sqlite" else []
 
     def run(statements_of: Any, guard_of_prices: Any) -> None:
         with connection.cursor() as cursor:
@@ -39,7 +47,22 @@ def append_only_lifted(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     try:
         yield
     finally:
-        run(append_only, price_triggers.install)
+        if connection.vendor == "sqlite":
+            run(
+                lambda table: TriggerSql([sql for name, sql in written if name == table], []),
+                price_triggers.install,
+            )
+        else:
+            run(append_only, price_triggers.install)
+
+
+def _sqlite_triggers(connection: Any) -> list[tuple[str, str]]:
+    """Tables and statements of the append-only triggers."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s", [f"{PREFIX}%"]
+        )
+        return [(table, sql) for table, sql in cursor.fetchall()]
 
 
 @contextmanager

@@ -3,6 +3,7 @@ from .cost_facet import CostFacet, CostFacetDimension, CostFacetRollupDay, CostF
 from .cost_import import CostImport
 from .cost_rollup import CostRollupDay, CostRollupQuarter
 from .exchange_rate import ExchangeRate
+from .ledger_archive import LedgerArchive
 from .price_difference import PriceDifference
 from .price_version import PriceRevision, PriceVersion
 from .unit_price import UnitPrice
@@ -20,6 +21,7 @@ __all__ = [
     "CostRollupQuarter",
     "CostSeries",
     "ExchangeRate",
+    "LedgerArchive",
     "PriceDifference",
     "PriceRevision",
     "PriceVersion",

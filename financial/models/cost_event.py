@@ -10,6 +10,7 @@ from typing import Final
 
 from django.db import models
 
+from agent_factory_site.common.db.indexes import GrowingIndex
 from agent_factory_site.common.models import Entity
 
 from .price_version import PriceVersion
@@ -167,6 +168,10 @@ class CostEventKey(models.Model):
     content = models.UUIDField()
     event = models.UUIDField()
     occurred_at = models.DateTimeField()
+
+    class Meta:
+        # Tells an event that was archived from one that never was.
+        indexes = [GrowingIndex(fields=["event"], name="financial_eventkey_event")]
 
     def __str__(self) -> str:
         return str(self.key)

@@ -2,6 +2,8 @@
 
 A migration lists ``AppendOnly("table")`` after the table's creation. Django's SQLite schema editor
 rebuilds a table to alter it and loses its triggers: repeat the operation after such a change.
+On PostgreSQL a partitioned table is guarded with all its partitions: row triggers reach them by
+themselves, TRUNCATE triggers are put on each, so repeat the statements when a partition is made.
 """
 
 from __future__ import annotations
@@ -31,11 +33,17 @@ class TriggerSql(NamedTuple):
     postgresql: list[str]
 
 
-def append_only(table: str) -> TriggerSql:
-    """Statements that make ``table`` refuse UPDATE and DELETE (and TRUNCATE); safe to run twice."""
+def append_only(table: str, removable: str = "") -> TriggerSql:
+    """Statements that make ``table`` refuse UPDATE and DELETE (and TRUNCATE); safe to run twice.
+
+    ``removable`` is a condition on ``OLD`` under which SQLite lets a DELETE through; PostgreSQL has none,
+    because partitions are dropped there.
+    """
     drop = remove_append_only(table)
+    unless = f"WHEN NOT ({removable}) " if removable else ""
     sqlite = [
         f'CREATE TRIGGER "{PREFIX}{verb.lower()}_{table}" BEFORE {verb} ON "{table}" '
+        f"{unless if verb == 'DELETE' else ''}"
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} refused'); END"
         for verb in ("UPDATE", "DELETE")
     ]
@@ -43,17 +51,36 @@ def append_only(table: str) -> TriggerSql:
         _FUNCTION_SQL,
         f'CREATE TRIGGER "{PREFIX}row_{table}" BEFORE UPDATE OR DELETE ON "{table}" '
         f"FOR EACH ROW EXECUTE FUNCTION {FUNCTION}()",
-        f'CREATE TRIGGER "{PREFIX}truncate_{table}" BEFORE TRUNCATE ON "{table}" '
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {FUNCTION}()",
+        guard_truncate(table),
     ]
     return TriggerSql(drop.sqlite + sqlite, drop.postgresql + postgresql)
+
+
+def guard_truncate(table: str) -> str:
+    """PostgreSQL: ``table`` and each partition that it has now refuse TRUNCATE; safe to run twice."""
+    return _on_each_part(
+        table,
+        f'CREATE OR REPLACE TRIGGER "{PREFIX}truncate_{table}" BEFORE TRUNCATE ON %s '
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {FUNCTION}()",
+    )
+
+
+def _on_each_part(table: str, statement: str) -> str:
+    return (
+        f"DO $$ DECLARE part regclass; BEGIN FOR part IN SELECT '\"{table}\"'::regclass "
+        f"UNION SELECT relid FROM pg_partition_tree('\"{table}\"') "
+        f"LOOP EXECUTE format('{statement}', part); END LOOP; END $$"
+    )
 
 
 def remove_append_only(table: str) -> TriggerSql:
     """Statements that lift the restriction again."""
     return TriggerSql(
         [f'DROP TRIGGER IF EXISTS "{PREFIX}{verb}_{table}"' for verb in ("update", "delete")],
-        [f'DROP TRIGGER IF EXISTS "{PREFIX}{kind}_{table}" ON "{table}"' for kind in ("row", "truncate")],
+        [
+            f'DROP TRIGGER IF EXISTS "{PREFIX}row_{table}" ON "{table}"',
+            _on_each_part(table, f'DROP TRIGGER IF EXISTS "{PREFIX}truncate_{table}" ON %s'),
+        ],
     )
 
 
@@ -75,21 +102,22 @@ def append_only_tables(connection: BaseDatabaseWrapper) -> set[str]:
 
 
 class AppendOnly(Operation):
-    """A migration operation: ``table`` refuses UPDATE and DELETE from here on."""
+    """A migration operation: ``table`` refuses UPDATE and DELETE from here on (see :func:`append_only`)."""
 
     reversible = True
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, removable: str = "") -> None:
         self.table = table
+        self.removable = removable
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
-        return type(self).__name__, [self.table], {}
+        return type(self).__name__, [self.table], {"removable": self.removable} if self.removable else {}
 
     def state_forwards(self, app_label: str, state: Any) -> None:
         """The models do not change."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        self._run(schema_editor, append_only(self.table))
+        self._run(schema_editor, append_only(self.table, self.removable))
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         self._run(schema_editor, remove_append_only(self.table))
