@@ -253,6 +253,7 @@ COST_MAX_SUMMED_ROWS = env.int("COST_MAX_SUMMED_ROWS", default=1_000_000)
 COST_MAX_TAGS = env.int("COST_MAX_TAGS", default=50)
 COST_MAX_ENTITIES = env.int("COST_MAX_ENTITIES", default=20)
 COST_MAX_KEY_LENGTH = env.int("COST_MAX_KEY_LENGTH", default=255)
+COST_DETAIL_MONTHS = env.int("COST_DETAIL_MONTHS", default=0)
 COST_MAX_SCAN = env.int("COST_MAX_SCAN", default=100_000)
 COST_ROLLUP_PAIRS = env.list("COST_ROLLUP_PAIRS", default=[])
 COST_ROLLUP_TAGS = env.list("COST_ROLLUP_TAGS", default=[])
@@ -303,6 +304,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "common.sweep_jobs", "schedule": 60.0},
     "prune-idempotency-records": {"task": "common.prune_idempotency_records", "schedule": 3600.0},
     "check-prices": {"task": "financial.check_prices", "schedule": 86_400.0},
+    "ensure-partitions": {"task": "financial.ensure_partitions", "schedule": 86_400.0},
+    "archive-ledger": {"task": "financial.archive_ledger", "schedule": 86_400.0},
     "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
 }
 

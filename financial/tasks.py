@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from .services.archive_ledger import archive_by_age
+from .services.partitions import ensure_partitions as do_ensure_partitions
 from .services.price_update import check_prices as do_check_prices
 
 
@@ -11,3 +13,15 @@ from .services.price_update import check_prices as do_check_prices
 def check_prices() -> None:
     """Compare the prices in use with the installed catalogue."""
     do_check_prices()
+
+
+@shared_task(name="financial.ensure_partitions")
+def ensure_partitions() -> None:
+    """Make the ledger's partitions of the months to come, and move stray rows into theirs."""
+    do_ensure_partitions()
+
+
+@shared_task(name="financial.archive_ledger")
+def archive_ledger() -> None:
+    """Archive the months that are older than ``COST_DETAIL_MONTHS``."""
+    archive_by_age()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,8 +17,9 @@ from agent_factory_site.common.api.pagination import CursorPages, page_limit
 from agent_factory_site.common.api.views import ApiView
 from agent_factory_site.common.errors import Conflict, Invalid, NotFound
 from agent_factory_site.common.selectors.entities import FLEET, EntityName
+from financial.selectors.archives import archived_cost
 from financial.selectors.breakdown import cost_breakdown
-from financial.selectors.cost_events import cost_event_page, find_cost_event
+from financial.selectors.cost_events import CostEventRow, cost_event_page, find_cost_event
 from financial.services.record_costs import CONFLICT, record_costs
 
 from . import renderings, schemas
@@ -76,10 +78,21 @@ class CostsView(ApiView):
                 raise Conflict("event_conflict", CONFLICT.detail, errors)
             raise Invalid.fields(*errors)
         if outcome.duplicates:
-            return Response(renderings.stored_event(find_cost_event(outcome.duplicates[0])))
+            return Response(_known(outcome.duplicates[0], renderings.stored_event))
         event = outcome.accepted[0]
         location = f"/api/v1/financial/costs/{event.id}"
         return Response(renderings.recorded_event(event), status=201, headers={"Location": location})
+
+
+def _known(event_id: UUID, show: Callable[[CostEventRow], dict[str, Any]]) -> dict[str, Any]:
+    """An event that was recorded; of one whose details are archived, what is still known."""
+    try:
+        return show(find_cost_event(event_id))
+    except NotFound:
+        archived = archived_cost(event_id)
+        if archived is None:
+            raise
+        return renderings.archived_event(archived)
 
 
 class CostEventView(ApiView):
@@ -91,7 +104,7 @@ class CostEventView(ApiView):
         operation_id="get_cost", summary="One recorded cost", responses={200: schemas.CostWithNetSchema}
     )
     def get(self, request: Request, event_id: UUID) -> Response:
-        return Response(renderings.stored_event_with_net(find_cost_event(event_id)))
+        return Response(_known(event_id, renderings.stored_event_with_net))
 
 
 class EntityCostsView(ApiView):

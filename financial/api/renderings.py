@@ -12,6 +12,7 @@ from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.money import format_amount
 from financial.models import CostEvent
 from financial.models.cost_event import USAGE_FIELDS
+from financial.selectors.archives import ArchivedCost
 from financial.selectors.breakdown import CostBreakdown, CostSums
 from financial.selectors.cost_events import CostEventRow
 from financial.services.append import Appended
@@ -67,6 +68,16 @@ def stored_event(row: CostEventRow) -> dict[str, Any]:
     return recorded_event(
         Appended(event.id, event.source, event.event_id, event.recorded_at, stored_entry(event, row.entities))
     )
+
+
+def archived_event(cost: ArchivedCost) -> dict[str, Any]:
+    """What is still known of an event whose details were archived."""
+    return {
+        "id": str(cost.id),
+        "occurred_at": instant(cost.occurred_at),
+        "archived": True,
+        "archive_files": list(cost.files),
+    }
 
 
 def stored_event_with_net(row: CostEventRow) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import costs, estimates, exchange_rates, exports, prices, unit_prices
+from . import archives, costs, estimates, exchange_rates, exports, prices, unit_prices
 
 urlpatterns = [
     path("costs", costs.CostsView.as_view(), name="costs"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("costs/export", exports.CostExportView.as_view(), name="cost-export"),
     path("costs/<uuid:event_id>", costs.CostEventView.as_view(), name="cost"),
     path("costs/<str:entity_type>/<path:entity_id>", costs.EntityCostsView.as_view(), name="entity-costs"),
+    path("ledger-archives", archives.LedgerArchivesView.as_view(), name="ledger-archives"),
     path("prices", prices.PricesView.as_view(), name="prices"),
     path("prices/<uuid:price_id>", prices.PriceView.as_view(), name="price"),
     path("prices/<uuid:price_id>/archive", prices.PriceArchiveView.as_view(), name="price-archive"),

@@ -18,6 +18,7 @@ from financial.domain.grouping import ENTITY, SERIES_DIMENSIONS, is_facet
 from financial.domain.ranges import Segment, TimeUnit, plan, plan_rows
 from financial.models import CostFacet, CostFacetDimension
 
+from .archives import refuse_archived_edges, refuse_archived_scan, refuse_rollup_younger_than_archive
 from .breakdown_sql import (
     MEASURES,
     Clause,
@@ -68,7 +69,13 @@ Reading = Iterator[tuple[Segment, tuple[str | None, ...], Sums]]
 
 def reading_of(request: Request) -> Reading:
     """The cheapest exact way to answer."""
-    request = _owned(request)
+    yield from _cheapest(_owned(request))
+    # Asked afterwards: a month is marked as archived before its first row goes.
+    segments = plan(request.start, request.end, request.zone, request.unit)
+    refuse_archived_edges([segment.instants for segment in segments if segment.level == "rows"])
+
+
+def _cheapest(request: Request) -> Reading:
     facets = {*request.facets, *request.facet_filters}
     if not facets:
         return _read_own(request)
@@ -127,6 +134,7 @@ def _read_entities(request: Request, kind: str) -> Reading:
 
 def _read_facets(request: Request, dimension: CostFacetDimension) -> Reading:
     facet = dimension.dimension
+    refuse_rollup_younger_than_archive(request.start, request.end, dimension.created_at, facet)
     wanted = request.facet_filters.get(facet)
     numbers = _facet_numbers(facet, wanted)
     owner = Clause("r.entity_id = %s AND r.dimension_id = %s", [request.number, dimension.pk])
@@ -182,9 +190,13 @@ def _rest(whole: Sequence[Sums], parts: Sequence[Sums]) -> list[Sums]:
 
 
 def _scan(request: Request, facets: Sequence[str]) -> Reading:
+    named = " and ".join(facets)
+    refuse_archived_scan(request.start, request.end, named)
     _check_width(request, facets)
     for segment in plan_rows(request.start, request.end, request.zone, request.unit):
         yield from _read_rows(request, segment, facets)
+    # And afterwards: a month is marked before its first row goes.
+    refuse_archived_scan(request.start, request.end, named)
 
 
 def _check_width(request: Request, facets: Sequence[str]) -> None:

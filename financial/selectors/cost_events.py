@@ -111,7 +111,9 @@ def _page_of_entity(name: tuple[str, str], filters: CostFilters, limit: int, cur
         seen = seen.filter(Exists(filter_cost_events(filters).filter(pk=OuterRef("event"))))
     page = page_of(seen, _BY_ATTRIBUTION, limit, cursor)
     found = CostEvent.objects.select_related("entity", "series").in_bulk([row.event for row in page.rows])
-    return Page(_with_entities([found[row.event] for row in page.rows]), page.next, page.previous)
+    # A month may be archived between the two reads.
+    rows = [found[row.event] for row in page.rows if row.event in found]
+    return Page(_with_entities(rows), page.next, page.previous)
 
 
 def filter_cost_events(filters: CostFilters) -> QuerySet[CostEvent]:

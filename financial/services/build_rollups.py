@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection, transaction
 
-from agent_factory_site.common.errors import Invalid
+from agent_factory_site.common.errors import Conflict, Invalid
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.selectors.entities import FLEET, EntityName
 from agent_factory_site.common.services.entities import resolve_entities
@@ -19,6 +19,7 @@ from financial.models import (
     CostFacetDimension,
     CostFacetRollupDay,
     CostFacetRollupQuarter,
+    LedgerArchive,
 )
 from financial.models.cost_event import USAGE_FIELDS
 
@@ -59,6 +60,8 @@ def build_rollups(*, progress: Callable[[int], None] = lambda events: None) -> B
             # Waits for writers that have not seen the new dimensions, and holds off the next ones.
             with connection.cursor() as cursor:
                 cursor.execute(f"LOCK TABLE {CostEventKey._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
+        if LedgerArchive.objects.filter(state=LedgerArchive.State.REMOVING).exists():
+            raise Conflict("archive_running", "A month of the ledger is being archived: finish that first.")
         present = {(row.owner_type, row.dimension): row for row in CostFacetDimension.objects.all()}
         gone = [row for name, row in present.items() if name not in wanted]
         for row in gone:

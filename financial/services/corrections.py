@@ -14,11 +14,13 @@ from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import format_amount, parse_amount
 from financial.domain.cost_input import Correction
 from financial.models import CostAttribution, CostEvent, CostEventKey
+from financial.selectors.archives import archived_costs, in_removal
 
 from .entries import NO_QUANTITIES, Entry, stored_entry
 
-UNKNOWN: Final = FieldError(
-    "/corrects", "unknown_event", "There is no such event in the ledger, or its details were archived."
+UNKNOWN: Final = FieldError("/corrects", "unknown_event", "There is no such event in the ledger.")
+ARCHIVED: Final = FieldError(
+    "/corrects", "archived_event", "The details of this event were archived: it can no longer be corrected."
 )
 NOT_A_CHARGE: Final = FieldError("/corrects", "not_a_charge", "Only charges can be corrected.")
 
@@ -29,7 +31,11 @@ def work_out_corrections(corrections: Sequence[Correction]) -> list[Entry | Fiel
     The base amount is settled when the charge is locked, by :func:`admit_corrections`.
     """
     charges = inherited({correction.corrects for correction in corrections})
-    return [_entry(correction, charges.get(correction.corrects)) for correction in corrections]
+    missing = archived_costs([each.corrects for each in corrections if each.corrects not in charges])
+    return [
+        ARCHIVED if each.corrects in missing else _entry(each, charges.get(each.corrects))
+        for each in corrections
+    ]
 
 
 def inherited(ids: Iterable[UUID]) -> dict[UUID, Entry]:
@@ -105,6 +111,9 @@ def _nets(charges: QuerySet[CostEvent], ids: Sequence[UUID]) -> dict[UUID, Net]:
         .annotate(Sum("amount"), Sum("base_amount"))
     )
     for pk, amount, base in sums:
+        if pk not in nets:
+            # A charge that was archived before its corrections.
+            continue
         nets[pk].amount += int(amount)
         nets[pk].base_amount += int(base)
     return nets
@@ -117,6 +126,7 @@ def admit_corrections(entries: Mapping[UUID, Entry]) -> tuple[dict[UUID, Entry],
     they are: they are repeats. Runs in the transaction that records them.
     """
     nets = locked_nets({entry.corrects for entry in entries.values() if entry.corrects})
+    going = in_removal([entry.occurred_at for entry in entries.values()])
     known = set(CostEventKey.objects.filter(key__in=list(entries)).values_list("key", flat=True))
     admitted: dict[UUID, Entry] = {}
     refused: dict[UUID, FieldError] = {}
@@ -125,8 +135,9 @@ def admit_corrections(entries: Mapping[UUID, Entry]) -> tuple[dict[UUID, Entry],
         net = nets.get(entry.corrects)
         if key in known:
             admitted[key] = entry
-        elif net is None:
-            refused[key] = UNKNOWN
+        elif net is None or entry.occurred_at in going:
+            # It was there when the correction was worked out.
+            refused[key] = ARCHIVED
         elif net.amount + entry.amount < 0:
             left = format_amount(net.amount)
             refused[key] = FieldError(

@@ -19,6 +19,7 @@ from financial.domain.cost_input import event_key
 from financial.domain.model_names import normalise, normalise_provider
 from financial.domain.repricing import Standing, Step, Worth, difference, standing
 from financial.models import CostEvent, CostSeries
+from financial.selectors.archives import archives_of, months_of
 
 from .corrections import Net, inherited, locked_nets, nets_of
 from .price_again import Resolver, Unworkable, exchange_of, price_again
@@ -44,12 +45,14 @@ class Repriced:
     """The outcome: charges looked at, differences by (provider, model), and those left alone by reason.
 
     Reasons: ``corrected`` (by hand), ``below_zero`` (the difference is more than what is left), ``no_price``
-    (of a charge that had one), ``other_currency``, ``no_exchange_rate``, ``too_large``, ``conflict``.
+    (of a charge that had one), ``other_currency``, ``no_exchange_rate``, ``too_large``, ``conflict``,
+    ``archived_event``. ``archived`` are the months of the range whose charges were archived.
     """
 
     read: int = 0
     changes: dict[tuple[str, str], ModelChange] = field(default_factory=dict)
     left_alone: Counter[str] = field(default_factory=Counter)
+    archived: list[str] = field(default_factory=list)
 
     @property
     def events(self) -> int:
@@ -92,7 +95,7 @@ def reprice(
         raise Invalid("empty_range", "The start is not before the end.")
     if resolver is not None and not dry_run:
         raise ValueError("only a dry run takes prices from elsewhere")
-    outcome = Repriced()
+    outcome = Repriced(archived=months_of(archives_of(start, end)))
     for charges in _batches(start, end, provider, model):
         # Made per batch: a price that is set meanwhile counts from the next one on.
         prices = resolver() if resolver else PriceResolver(adopt=not dry_run)
@@ -239,6 +242,9 @@ def _differences(
                 outcome.left_alone[worth] += 1
             continue
         repricings, by_hand = history.get(charge.id, ([], False))
+        if charge.id not in nets:
+            outcome.left_alone["archived_event"] += 1
+            continue
         before = standing(step_of(charge), repricings)
         step = difference(worth, before)
         if step is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,10 +11,12 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 
 from agent_factory_site.common.audit.recorder import record_audit
+from agent_factory_site.common.db.snapshot import snapshot
 from agent_factory_site.common.errors import Invalid
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.selectors.entities import FLEET, find_entities
-from financial.models import CostAttribution, CostEvent, CostEventKey
+from financial.models import CostAttribution, CostEvent, CostEventKey, LedgerArchive
+from financial.selectors.archives import archived_sums_differ, archives_of
 
 from .facets import active_dimensions
 from .verify_rollups import (
@@ -38,12 +39,18 @@ ROLLUP: Final = "rollup_"
 
 @dataclass(slots=True)
 class VerifiedLedger:
-    """The outcome: rows read, days compared, what differs, and how many rollups were put right if asked."""
+    """The outcome: rows read, days compared, what differs, and how many rollups were put right if asked.
+
+    ``archived`` are the months whose rollups were compared with the sums of their archives instead,
+    ``skipped`` those that were being archived.
+    """
 
     rows: int = 0
     days: int = 0
     findings: Findings = field(default_factory=Findings)
     repaired: int | None = None
+    archived: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
     @property
     def agrees(self) -> bool:
@@ -67,7 +74,8 @@ def verify_ledger(
 
     Each day is read as it was at one moment, so that writers need not stop, and memory holds the sums of
     one day. With ``repair_rollups`` the rollups that differ are worked out again in one transaction that
-    holds writers off, and the repair is audited; rows are never changed.
+    holds writers off, and the repair is audited; rows are never changed. The rollups of an archived month are
+    compared as a whole, with what its archives and the rows that came later sum to, and never repaired.
     """
     if start and end and start >= end:
         raise Invalid("empty_range", "The start is not before the end.")
@@ -75,8 +83,11 @@ def verify_ledger(
     checker = RowChecker(outcome.findings)
     wrong_days: list[int] = []
     for day in _days(start, end):
-        with _snapshot():
+        with snapshot():
             expected = _sum_day(day, checker, outcome, progress)
+            if archives := archives_of(EPOCH + day * DAY, EPOCH + (day + 1) * DAY):
+                _verify_archived(archives, outcome)
+                continue
             wrong = wrong_rollups(expected)
         outcome.days += 1
         if wrong:
@@ -88,6 +99,19 @@ def verify_ledger(
     if repair_rollups and any(map(is_rollup, outcome.findings.counts)):
         outcome.repaired = _repair(wrong_days)
     return outcome
+
+
+def _verify_archived(archives: list[LedgerArchive], outcome: VerifiedLedger) -> None:
+    """The month of ``archives`` as a whole, once."""
+    month = archives[0].month
+    if month in outcome.archived or month in outcome.skipped:
+        return
+    if any(archive.state == LedgerArchive.State.REMOVING for archive in archives):
+        outcome.skipped.append(month)
+        return
+    outcome.archived.append(month)
+    if differs := archived_sums_differ(archives[0].start, archives[0].end):
+        outcome.findings.add("archive", month, differs)
 
 
 def _days(start: datetime | None, end: datetime | None) -> range:
@@ -153,26 +177,6 @@ def _report(wrong: list[WrongRollup], findings: Findings) -> None:
         findings.add(ROLLUP + item.kind, "", "")
 
 
-@contextmanager
-def _snapshot() -> Iterator[None]:
-    """Every read within sees the database as it was at the first, and holds nobody off."""
-    if connection.in_atomic_block:
-        yield
-    elif connection.vendor == "postgresql":
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield
-    else:
-        with connection.cursor() as cursor:
-            # Not ``atomic``, which begins as a writer.
-            cursor.execute("BEGIN DEFERRED")
-            try:
-                yield
-            finally:
-                cursor.execute("ROLLBACK")
-
-
 def _repair(days: list[int]) -> int:
     repaired = 0
     with transaction.atomic():
@@ -181,6 +185,9 @@ def _repair(days: list[int]) -> int:
             with connection.cursor() as cursor:
                 cursor.execute(f"LOCK TABLE {CostEventKey._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
         for day in days:
+            if archives_of(EPOCH + day * DAY, EPOCH + (day + 1) * DAY):
+                # Archived meanwhile: its rows can no longer say what its rollups should be.
+                continue
             wrong = wrong_rollups(_sum_day(day, None, VerifiedLedger(), lambda rows: None))
             replace_rollups(wrong)
             repaired += len(wrong)

@@ -19,6 +19,7 @@ REASONS: Final = {
     "other_currency": "left alone, because the price is in another currency than they are booked in",
     "no_exchange_rate": "left alone, because there is no exchange rate for their day",
     "too_large": "left alone, because they would come to more than COST_MAX_AMOUNT",
+    "archived_event": "left alone, because they were archived meanwhile",
     "conflict": "left alone, because another event bears the name of their repricing",
 }
 
@@ -49,6 +50,8 @@ class Command(ServiceCommand):
         self.stdout.write(repriced_table(outcome))
         for reason, count in sorted(outcome.left_alone.items()):
             self.stdout.write(f"{count:,} {REASONS[reason]}")
+        if outcome.archived:
+            self.stdout.write(f"left alone, because their costs are archived: {', '.join(outcome.archived)}")
         if options["dry_run"]:
             self.stdout.write("dry run: nothing was written")
 

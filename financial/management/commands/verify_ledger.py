@@ -36,6 +36,10 @@ class Command(ServiceCommand):
             )
         findings = outcome.findings
         self.stdout.write(f"{outcome.rows:,} rows recomputed, the rollups of {outcome.days:,} days compared")
+        if outcome.archived:
+            self.stdout.write(f"compared with their archives as a whole: {', '.join(outcome.archived)}")
+        if outcome.skipped:
+            self.stdout.write(f"not compared, because they are being archived: {', '.join(outcome.skipped)}")
         for kind, count in sorted(findings.unchecked.items()):
             self.stdout.write(f"{count:,} not recomputed ({kind}): the exchange rate of their price is gone")
         for difference in findings.listed:
