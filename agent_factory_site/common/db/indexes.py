@@ -16,7 +16,7 @@ class GrowingIndex(models.Index):
     def create_sql(self, model: Any, schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
         if schema_editor.connection.vendor != "postgresql":
             return super().create_sql(model, schema_editor, using=using, **kwargs)
-        statement = super().create_sql(model, schema_editor, using=" USING brin", **kwargs)
+        statement: Any = super().create_sql(model, schema_editor, using=" USING brin", **kwargs)
         # Pages that are full are summarised without waiting for a vacuum.
         options = " WITH (pages_per_range = 32, autosummarize = on)"
         statement.parts["extra"] = options + str(statement.parts["extra"])
