@@ -22,6 +22,8 @@ MAX_ELEMENT_BYTES: Final = 16 * 1024 * 1024
 
 _TRIM: Final = 1024 * 1024
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],:]', re.DOTALL)
+# Whole texts and what is neither text nor bracket, up to a bracket, in one go where the buffer has it.
+_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([{}\[\]])', re.DOTALL)
 _BROKEN: Final = "The document is not JSON from here on; what stands before is complete."
 _LONG: Final = f"An element is longer than {MAX_ELEMENT_BYTES} bytes."
 
@@ -66,6 +68,17 @@ class _Scanner:
                 gap, self.position = self.buffer[self.position :].strip(), len(self.buffer)
                 return gap, b""
 
+    def _next_bracket(self) -> bytes:
+        """The next bracket, past texts and whatever else stands there; empty at the end."""
+        while True:
+            match = _BRACKET.match(self.buffer, self.position)
+            if match is not None:
+                self.position = match.end()
+                return match.group(1)
+            _, token = self.next()
+            if not token or token in b"{}[]":
+                return token
+
     def _more(self) -> bool:
         chunk = next(self._chunks, b"")
         if not self.offset and not self.buffer:
@@ -95,7 +108,7 @@ class _Scanner:
         kept = True
         opened = [token]
         while opened:
-            _, token = self.next()
+            token = self._next_bracket()
             if token in (b"{", b"["):
                 opened.append(token)
             elif token in (b"}", b"]"):
@@ -105,7 +118,7 @@ class _Scanner:
                 raise _BrokenOff
             if opened and self.position - start > MAX_ELEMENT_BYTES:
                 start, kept = self.trim(self.position), False
-        return start, kept
+        return start, kept and self.position - start <= MAX_ELEMENT_BYTES
 
 
 def read_elements(chunks: Iterable[bytes], items: str) -> Iterator[Element]:
