@@ -22,6 +22,20 @@ from tests.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("web", "worker", "beat")
+A_TASK = """
+from celery import current_app
+from django.utils import timezone
+from agent_factory_site.common.models import IdempotencyRecord
+from tests.processes import until
+
+long_ago = timezone.now().replace(year=2020)
+record = IdempotencyRecord.objects.create(
+    principal="test", key="test", fingerprint="", created_at=long_ago, locked_until=long_ago
+)
+current_app.send_task("common.prune_idempotency_records")
+until(lambda: not IdempotencyRecord.objects.filter(pk=record.pk).exists(), timeout=30)
+print("done")
+"""
 
 
 def free_port() -> int:
@@ -88,6 +102,7 @@ class System:
 
     def __init__(self, folder: Path, command: tuple[str, ...] = ("up",), **extra: str) -> None:
         self.folder = folder
+        self.extra = extra
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.runtime = folder / ("runtime-demo" if "DEMO" in extra else "runtime")
@@ -129,6 +144,11 @@ class System:
     def wait_until_ready(self) -> System:
         self.wait_for("is running; Ctrl-C stops it")
         return self
+
+    def does_a_task(self) -> None:
+        """Send a task from another process, and wait until the worker has done it."""
+        done = manage("shell", "-v0", "-c", A_TASK, folder=self.folder, **self.extra)
+        assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr + self.output
 
     def pids(self) -> dict[str, int]:
         """The processes that run now, by name."""

@@ -60,14 +60,7 @@ def test_tasks_go_through_a_folder_where_the_broker_cannot_run(start: Start, tmp
     system.wait_for("the private broker does not run on this machine: tasks go through a folder")
     system.wait_for(r"worker-\S+ ready")
     assert set(system.pids()) == {"web", "worker", "beat"}
-    sent = manage(
-        "shell",
-        "-v0",
-        "-c",
-        "from celery import current_app; print(current_app.send_task('common.dispatch_outbox').id)",
-        folder=system.folder,
-    )
-    system.wait_for(rf"worker +\| .*{sent.stdout.strip()}.* succeeded")
+    system.does_a_task()
 
 
 def test_a_demo_has_a_database_and_a_broker_of_its_own_whatever_is_configured(tmp_path: Path) -> None:
