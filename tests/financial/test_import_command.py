@@ -106,7 +106,8 @@ def test_mappings_assignments_and_unused_columns(live_database, tmp_path):
         (["--profile", "generic"], "The following arguments are required: FILE."),
         (
             ["usage.csv", "--profile", "nonsense"],
-            'There is no profile "nonsense": it is one of burstgpt, azure-llm-trace, mooncake, generic.',
+            'There is no profile "nonsense": it is one of litellm, openai-usage, '
+            "anthropic-usage, focus, burstgpt, azure-llm-trace, mooncake, generic.",
         ),
         (["absent.csv", "--profile", "generic"], "Cannot read absent.csv: No such file or directory."),
         (
