@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ class Results:
     def __init__(self) -> None:
         self.outcomes: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
+        self.began = time.monotonic()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -33,8 +35,12 @@ class Results:
         elif report.when == "call":
             self.outcomes.setdefault(report.nodeid, "passed")
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        result = {"exit": int(exitstatus), "outcomes": self.outcomes, "reasons": self.reasons}
+    def pytest_sessionfinish(self) -> None:
+        result = {
+            "seconds": time.monotonic() - self.began,
+            "outcomes": self.outcomes,
+            "reasons": self.reasons,
+        }
         Path(os.environ["TEST_RESULTS"]).write_text(json.dumps(result))
 
 

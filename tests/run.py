@@ -63,7 +63,6 @@ class Pass:
         if sys.stdout.isatty():
             command.append("--color=yes")
         output = self.output.open("wb") if quiet else None
-        self.seconds = time.monotonic()
         self.process = subprocess.Popen(
             command + arguments,
             cwd=ROOT,
@@ -90,11 +89,11 @@ class Pass:
                     with suppress(subprocess.TimeoutExpired):
                         self.process.wait(0.5)
         self.exit = self.process.wait()
-        self.seconds = time.monotonic() - self.seconds
         self.stop(signal.SIGKILL)
         with suppress(OSError, ValueError):
             result = json.loads((self.folder / "results.json").read_text())
             self.outcomes, self.reasons = result["outcomes"], result["reasons"]
+            self.seconds = result["seconds"]
 
     def stop(self, how: signal.Signals) -> None:
         """Signal the whole group, and with it whatever a test left behind."""
