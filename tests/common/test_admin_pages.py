@@ -402,3 +402,16 @@ def test_a_task_without_a_schedule_is_refused(root: Client) -> None:
     assert response.status_code == 200
     assert "Unable to parse JSON" in response.content.decode()
     assert not PeriodicTask.objects.exists()
+
+
+def test_the_search_finds_only_what_one_may_open(client: Client) -> None:
+    Entity.objects.create(type="agent", key="findable-bot")
+    create_api_key(name="findable-key", scopes=["ingest"])
+    client.force_login(staff("common:read"))
+    found = client.get("/admin/search/?s=findable&extended=1").content.decode()
+    assert "findable-bot" in found
+    assert "findable-key" in found
+    client.force_login(staff("financial:read", username="analyst"))
+    found = client.get("/admin/search/?s=findable&extended=1").content.decode()
+    assert "findable" not in found.replace("s=findable", "")
+    assert "/admin/financial/costevent/" in client.get("/admin/search/?s=cost&extended=1").content.decode()
