@@ -110,6 +110,7 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                         _item("Unit prices", "straighten", "financial.UnitPrice"),
                         _item("Exchange rates", "currency_exchange", "financial.ExchangeRate"),
                         _item("Imports", "upload_file", "financial.CostImport"),
+                        _item("Archives", "inventory_2", "financial.LedgerArchive"),
                     ],
                 },
                 {
