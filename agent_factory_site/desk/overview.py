@@ -14,6 +14,7 @@ from financial.selectors.breakdown import CostGroup, CostSums, cost_breakdown
 from financial.selectors.freshness import last_recorded_at
 
 WINDOW: Final = 30
+QUARTER_HOUR: Final = timedelta(minutes=15)
 ROWS_SHOWN: Final = 8
 IMPORTS_SHOWN: Final = 5
 TYPES_SHOWN: Final = 6
@@ -76,7 +77,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The page. ``window`` is the last 30 days; ``last_month_to_date`` ends as far into its month as now."""
+    """The page. ``window`` is the last 30 days; ``last_month_to_date`` ends where now is in this month."""
 
     now: datetime
     recorded_at: datetime | None
@@ -109,7 +110,9 @@ def read_overview(*, now: datetime, stack_by: str, entity_type: str) -> Overview
         group_by=["day", "cost_type", "provider", "model"],
         zone=UTC,
     ).groups
-    same_span_end = min(last_month.start + (now - month.start), last_month.end)
+    # To the quarter hour, which rollups know; the seconds beyond it would be read from ledger rows.
+    elapsed = (now - month.start) // QUARTER_HOUR * QUARTER_HOUR
+    same_span_end = min(last_month.start + elapsed, last_month.end)
     to_date = cost_breakdown(start=last_month.start, end=same_span_end, zone=UTC).total.amount
     types = _entity_types()
     chosen = entity_type if entity_type in types else next(iter(types), "agent")

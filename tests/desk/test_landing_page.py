@@ -92,15 +92,14 @@ def test_who_may_not_read_money_sees_none(client: Client) -> None:
 
 
 def test_the_page_takes_a_fixed_number_of_queries(
-    signed_in: Client, django_assert_num_queries: DjangoAssertNumQueries
+    signed_in: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
+    # Early in a month and just after midnight there is less of last month to compare with.
     record(cost(timezone.now()))
-    page(signed_in)
-    queries = 22
-    with django_assert_num_queries(queries):
+    with django_assert_max_num_queries(22):
         page(signed_in)
     record(*(cost(timezone.now(), entity_id=f"agent-{number}", model=f"m-{number}") for number in range(100)))
-    with django_assert_num_queries(queries):
+    with django_assert_max_num_queries(22):
         page(signed_in)
 
 
