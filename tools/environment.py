@@ -8,19 +8,12 @@ The syntax is that of Python 3.6, so that an old interpreter gets a sentence and
 """
 
 import filecmp
-import hashlib
-import io
-import json
 import os
 import pathlib
 import shutil
-import stat
 import subprocess
 import sys
-import urllib.parse
-import urllib.request
 import venv
-import zipfile
 
 OLDEST = (3, 11)
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -46,7 +39,6 @@ UV_INSTALL = [
     "--require-hashes",
     "--system-certs",
 ]
-SIMPLE_JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 LOCKS = {"run": ROOT / "requirements.txt", "test": ROOT / "requirements-dev.txt"}
 
 
@@ -69,7 +61,7 @@ def main():
         say("making .venv with Python {}.{}.{}".format(*sys.version_info[:3]))
         make_venv()
     pin = uv_pin(lock)
-    with_uv = works(UV) or fetch_uv(pin) or pip_installs_uv(pin)
+    with_uv = works(UV) or pip_installs_uv(pin)
     say("installing {} ({})".format(lock.name, "uv" if with_uv else "pip"))
     if not (with_uv and uv_installs(lock)) and not pip_installs(lock):
         sys.exit("The dependencies could not be installed; the reason is above.")
@@ -95,7 +87,7 @@ def works(program):
 
 
 def make_venv():
-    """An empty ``.venv``, without pip: uv needs none, and pip takes ten times as long to be there."""
+    """An empty ``.venv``; pip joins it when uv has to be installed."""
     try:
         venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(str(VENV))
     except OSError as error:
@@ -117,31 +109,8 @@ def uv_pin(lock):
     return "\n".join(lines[starts[0] : end + 1]) + "\n"
 
 
-def fetch_uv(pin):
-    """Take uv out of its wheel on the package index, once its hash is one of those in the lock."""
-    if not pin or "PIP_NO_INDEX" in os.environ:
-        return False
-    say("fetching uv")
-    version = pin.split("==")[1].split()[0]
-    hashes = {word.split(":")[1] for word in pin.split() if word.startswith("--hash=sha256:")}
-    index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/uv/"
-    try:
-        wheel = next(file for file in json.loads(fetch(index))["files"] if fits(file["filename"], version))
-        body = fetch(urllib.parse.urljoin(index, wheel["url"]))
-    except (OSError, ValueError, KeyError, StopIteration):
-        return False
-    if hashlib.sha256(body).hexdigest() not in hashes:
-        say(f"the index gave another uv {version} than the locked one: not used")
-        return False
-    with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("/scripts/uv"))
-        UV.write_bytes(archive.read(name))
-    UV.chmod(UV.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-    return works(UV)
-
-
 def pip_installs_uv(pin):
-    """Let pip install uv, as pip may know of another index; False when only pip is left."""
+    """Let pip install the locked uv; False when only pip is left."""
     if not pin or not has_pip():
         return False
     say("installing uv")
@@ -149,25 +118,6 @@ def pip_installs_uv(pin):
     wanted.write_text(pin)
     done = subprocess.run([*PIP_INSTALL, "--only-binary=:all:", "-r", str(wanted)])
     return done.returncode == 0 and works(UV)
-
-
-def fits(filename, version):
-    """Whether a wheel of uv is of this version and for this machine."""
-    system = "macosx" if sys.platform == "darwin" else "manylinux"
-    return (
-        filename.startswith(f"uv-{version}-")
-        and system in filename
-        and filename.endswith(os.uname().machine + ".whl")
-    )
-
-
-def fetch(url):
-    """The body of an https address."""
-    if not url.startswith("https://"):
-        raise ValueError(f"{url} is not https")
-    request = urllib.request.Request(url, headers=SIMPLE_JSON)  # noqa: S310 (the scheme is checked above)
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
-        return answer.read()
 
 
 def uv_installs(lock):
