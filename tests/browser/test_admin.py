@@ -253,7 +253,7 @@ PAGES = (
     "/admin/financial/exchangerate/",
     "/admin/financial/exchangerate/add-rate/",
     "/admin/financial/exchangerate/add-file/", "/admin/financial/costimport/",
-    "/admin/financial/costimport/upload/",
+    "/admin/financial/costimport/upload/", "/admin/financial/ledgerarchive/",
     "/admin/common/entity/", "/admin/common/team/", "/admin/common/team/add/", "/admin/common/user/",
     "/admin/common/user/add/", "/admin/auth/group/add/", "/admin/common/apikey/", "/admin/common/auditevent/",
     "/admin/common/job/", "/admin/django_celery_beat/periodictask/",

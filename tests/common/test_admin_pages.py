@@ -27,7 +27,7 @@ SCREENS = (
     "auth/group", "django_celery_beat/periodictask", "django_celery_beat/intervalschedule",
     "django_celery_beat/crontabschedule", "django_celery_beat/clockedschedule",
     "django_celery_beat/solarschedule", "financial/costevent", "financial/costimport",
-    "financial/exchangerate", "financial/priceversion", "financial/unitprice",
+    "financial/exchangerate", "financial/ledgerarchive", "financial/priceversion", "financial/unitprice",
 )  # fmt: skip
 ADDABLE = (
     "common/apikey", "common/team", "common/user", "auth/group", "django_celery_beat/periodictask",
@@ -78,6 +78,7 @@ def test_the_menu_holds_what_one_may_open(client: Client) -> None:
         "financial/costevent",
         "financial/costimport",
         "financial/exchangerate",
+        "financial/ledgerarchive",
         "financial/priceversion",
         "financial/unitprice",
     }
