@@ -26,6 +26,12 @@ from .traces import BURSTGPT, ORIGIN
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def _own_files(settings, tmp_path) -> None:
+    """Other tests upload as well."""
+    settings.MEDIA_ROOT = tmp_path
+
+
 def azure(rows: int) -> bytes:
     lines = [f"2023-11-16 18:{n // 60 % 60:02}:{n % 60:02}.5,100,10" for n in range(rows)]
     return "\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *lines]).encode()
