@@ -44,7 +44,6 @@ SUBJECTS: Final = (
     Subject("ingest_http", "Batch ingest over HTTP", (SQLITE, POSTGRES, SLOW_FLUSH)),
     Subject("single_post", "One cost per request"),
     Subject("concurrent_ingest", "Eight processes at once", (SQLITE, POSTGRES, SLOW_FLUSH)),
-    Subject("sqlite_fairness", "Waiting for a turn to write", (SQLITE,)),
     Subject("import_file", "Importing a file"),
     Subject("reads", "Reading"),
     Subject("sqlite_fairness", "Taking turns to write", (SQLITE,)),

@@ -110,7 +110,8 @@ def _page_of_entity(name: tuple[str, str], filters: CostFilters, limit: int, cur
     if narrowed:
         seen = seen.filter(Exists(filter_cost_events(filters).filter(pk=OuterRef("event"))))
     page = page_of(seen, _BY_ATTRIBUTION, limit, cursor)
-    found = CostEvent.objects.select_related("entity", "series").in_bulk([row.event for row in page.rows])
+    events = CostEvent.objects.select_related("entity", "series").filter(**_within(page.rows))
+    found = events.in_bulk([row.event for row in page.rows])
     # A month may be archived between the two reads.
     rows = [found[row.event] for row in page.rows if row.event in found]
     return Page(_with_entities(rows), page.next, page.previous)
@@ -151,10 +152,19 @@ def filter_cost_events(filters: CostFilters) -> QuerySet[CostEvent]:
     return events
 
 
+def _within(rows: Sequence[CostEvent | CostAttribution]) -> dict[str, datetime]:
+    """The time that ``rows`` span: it tells PostgreSQL which months to look in."""
+    if not rows:
+        return {}
+    times = [row.occurred_at for row in rows]
+    return {"occurred_at__gte": min(times), "occurred_at__lte": max(times)}
+
+
 def _with_entities(events: Iterable[CostEvent]) -> list[CostEventRow]:
     listed = list(events)
     by_event: dict[UUID, dict[str, str]] = {event.id: {} for event in listed}
-    pairs = CostAttribution.objects.filter(event__in=list(by_event)).values_list("event", "entity_id")
+    pairs = CostAttribution.objects.filter(event__in=list(by_event), **_within(listed))
+    pairs = pairs.values_list("event", "entity_id")
     seen = [(event, entity) for event, entity in pairs]
     names = Entity.objects.in_bulk({entity for _, entity in seen})
     for event, number in seen:
