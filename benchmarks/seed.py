@@ -243,7 +243,8 @@ def _indexes(table: str) -> list[tuple[str, str]]:
         }
         cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s", [table])
         indexes = [
-            (f'DROP INDEX "{name}"', definition)
+            # Of a partitioned table the definition says ONLY, which would leave its partitions without.
+            (f'DROP INDEX "{name}"', definition.replace(" ON ONLY ", " ON "))
             for name, definition in cursor.fetchall()
             if name not in constraints
         ]

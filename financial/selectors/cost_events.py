@@ -163,9 +163,8 @@ def _within(rows: Sequence[CostEvent | CostAttribution]) -> dict[str, datetime]:
 def _with_entities(events: Iterable[CostEvent]) -> list[CostEventRow]:
     listed = list(events)
     by_event: dict[UUID, dict[str, str]] = {event.id: {} for event in listed}
-    pairs = CostAttribution.objects.filter(event__in=list(by_event), **_within(listed))
-    pairs = pairs.values_list("event", "entity_id")
-    seen = [(event, entity) for event, entity in pairs]
+    attributions = CostAttribution.objects.filter(event__in=list(by_event), **_within(listed))
+    seen = list(attributions.values_list("event", "entity_id"))
     names = Entity.objects.in_bulk({entity for _, entity in seen})
     for event, number in seen:
         by_event[event][names[number].type] = names[number].key
