@@ -153,8 +153,16 @@ def test_a_python_that_is_too_old_is_one_sentence() -> None:
     )
 
 
-def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    done = subprocess.run(["make", "run", "PYTHON=no-such-python"], cwd=ROOT, capture_output=True, text=True)
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make as at a prompt: below another make it would tell which folder it enters."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
+    }
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def test_a_python_that_is_not_there_is_one_sentence() -> None:
+    done = make("run", "PYTHON=no-such-python")
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == (
         "Agent Factory needs Python 3.11 or newer, and there is no no-such-python: "
@@ -163,6 +171,7 @@ def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_make_alone_says_what_there_is() -> None:
-    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = make()
+    assert done.returncode == 0
     listed = [line.split()[1] for line in done.stdout.splitlines()]
     assert sorted(listed) == sorted(TARGETS)
