@@ -1,4 +1,8 @@
-"""Which rollups answer a range exactly: days where they fit, quarter hours around them, rows at ragged edges."""
+"""Which rollups answer a range exactly: days where they fit, quarter hours around them, rows at ragged edges.
+
+A local day that is not a UTC day is made of one all the same: the piece by which the two differ, read
+from quarter hours, is taken from the one local day and given to its neighbour.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Final, Literal
 
 QUARTER: Final = 900
 DAY: Final = 86_400
+QUARTERS: Final = DAY // QUARTER
 HOUR: Final = 3_600
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
@@ -16,7 +21,7 @@ EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 TimeUnit = Literal["hour", "day", "week", "month"]
-Level = Literal["rows", "quarter", "day"]
+Level = Literal["rows", "quarter", "day", "local_day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,35 @@ class Segment:
         return self.start // size, self.end // size
 
     @property
+    def local_days(self) -> tuple[int, int]:
+        """First local day and the one after the last, counted from 1970."""
+        ahead = self.offset * 1_000_000
+        return (self.start + ahead) // (DAY * 1_000_000), (self.end + ahead) // (DAY * 1_000_000)
+
+    @property
     def instants(self) -> tuple[datetime, datetime]:
         """Start and end as UTC times."""
         return from_micros(self.start), from_micros(self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """How local days differ from UTC days at one offset.
+
+    UTC day ``d`` is local day ``d + number``, but for its quarter hours ``part`` (from, to), which
+    belong to local day ``d + number + step``.
+    """
+
+    number: int
+    part: tuple[int, int]
+    step: Literal[1, -1]
+
+
+def neighbours(offset: int) -> Neighbours:
+    """The same at ``offset`` seconds, a multiple of a quarter hour, the shorter way round."""
+    if 0 < offset <= DAY // 2:
+        return Neighbours(0, (QUARTERS - offset // QUARTER, QUARTERS), 1)
+    return Neighbours(1 if offset > 0 else 0, (0, -offset % DAY // QUARTER), -1)
 
 
 def to_micros(instant: datetime) -> int:
@@ -57,8 +88,7 @@ def plan(start: datetime, end: datetime, zone: tzinfo, unit: TimeUnit | None) ->
     """The segments that together cover ``[start, end)`` once.
 
     With a ``unit``, no segment crosses a change of the zone's offset, so that one integer division
-    finds the local hour or day of any bucket; day rollups serve only where the local day is the UTC
-    day. Times before 1990 and after 2200, where no cost can be, are left out.
+    finds the local hour or day of any bucket. Times before 1990 and after 2200, where no cost can be, are left out.
     """
     first, last = to_micros(max(start, EARLIEST)), to_micros(min(end, LATEST))
     if first >= last:
@@ -66,8 +96,12 @@ def plan(start: datetime, end: datetime, zone: tzinfo, unit: TimeUnit | None) ->
     spans = [(first, last, 0)] if unit is None else list(_offset_spans(first, last, zone))
     segments: list[Segment] = []
     for span_start, span_end, offset in spans:
-        use_days = unit is None or (unit != "hour" and offset == 0)
-        segments.extend(_cover(span_start, span_end, offset, use_days=use_days))
+        if unit is None or offset == 0:
+            segments.extend(_cover(span_start, span_end, offset, use_days=unit != "hour"))
+        elif unit == "hour" or offset % QUARTER:
+            segments.extend(_cover(span_start, span_end, offset, use_days=False))
+        else:
+            segments.extend(_cover_local(span_start, span_end, offset))
     return segments
 
 
@@ -104,6 +138,20 @@ def _cover(start: int, end: int, offset: int, *, use_days: bool) -> Iterator[Seg
         yield Segment("quarter", inner_start, inner_end, offset)
     if inner_end < end:
         yield Segment("rows", inner_end, end, offset)
+
+
+def _cover_local(start: int, end: int, offset: int) -> Iterator[Segment]:
+    day, ahead = DAY * 1_000_000, offset * 1_000_000
+    day_start = -(-(start + ahead) // day) * day - ahead
+    day_end = (end + ahead) // day * day - ahead
+    if day_start >= day_end:
+        yield from _cover(start, end, offset, use_days=False)
+        return
+    if start < day_start:
+        yield from _cover(start, day_start, offset, use_days=False)
+    yield Segment("local_day", day_start, day_end, offset)
+    if day_end < end:
+        yield from _cover(day_end, end, offset, use_days=False)
 
 
 def _offset_spans(start: int, end: int, zone: tzinfo) -> Iterator[tuple[int, int, int]]:

@@ -12,11 +12,13 @@ from typing import Any, Final
 from django.db import DatabaseError, connection
 
 from agent_factory_site.common.errors import Invalid
-from financial.domain.ranges import Segment, TimeUnit, unit_seconds
+from financial.domain.ranges import QUARTERS, Segment, TimeUnit, neighbours, unit_seconds
 from financial.models.cost_event import USAGE_FIELDS
 
 MEASURES: Final = ("events", "unpriced", "base_amount", *USAGE_FIELDS)
 _ROLLUP_SUMS: Final = ", ".join(f"SUM(r.{name})" for name in MEASURES)
+_GIVEN: Final = ", ".join(f"r.{name}" for name in MEASURES)
+_TAKEN: Final = ", ".join(f"-r.{name} AS {name}" for name in MEASURES)
 _ROW_SUMS: Final = ", ".join(
     ("SUM(CASE WHEN e.kind = 'charge' THEN 1 ELSE 0 END)", "SUM(e.unpriced)", "SUM(e.base_amount)")
     + tuple(f"SUM(e.{name})" for name in USAGE_FIELDS)
@@ -97,8 +99,9 @@ def rollup_sums(
     ``owner`` selects the rows of the rollup ``r``; ``facet`` is the column that tells the facet, or
     empty; a facet of the facet rollups is read from these.
     """
-    plain, faceted = _TABLES[segment.level]
-    table = faceted if "dimension_id" in owner.sql else plain
+    if segment.level == "local_day":
+        return _local_day_sums(segment, owner, facet, by_series=by_series, filters=filters)
+    table = _table(segment.level, owner)
     period = "0"
     if unit is not None:
         seconds = f"CAST(r.bucket AS bigint) * {_BUCKET_SECONDS[segment.level]} + {segment.offset}"
@@ -109,6 +112,54 @@ def rollup_sums(
         f"FROM {table} r WHERE r.bucket >= %s AND r.bucket < %s AND {owner.sql}{chosen.sql} GROUP BY 1, 2, 3"
     )
     return run(sql, [*segment.buckets, *owner.values, *chosen.values])
+
+
+def _table(level: str, owner: Clause) -> str:
+    plain, faceted = _TABLES[level]
+    return faceted if "dimension_id" in owner.sql else plain
+
+
+def _local_day_sums(
+    segment: Segment, owner: Clause, facet: str, *, by_series: bool, filters: Mapping[str, Sequence[str]]
+) -> list[Sums]:
+    """UTC days, less what of each belongs to a neighbour, and what of the neighbours belongs to each.
+
+    One statement, because what is taken and what it is taken from have to be of one moment.
+    """
+    first, last = segment.local_days
+    other = neighbours(segment.offset)
+    days, quarters = _table("day", owner), _table("quarter", owner)
+    own, lent = first - other.number, first - other.number - other.step
+    count = last - first
+    chosen = series_clause(filters, "r")
+    condition = owner.sql + chosen.sql
+    names = f"{'r.series_id' if by_series else '0'} AS series, {facet or 'NULL'} AS facet"
+    parts = (
+        f"SELECT r.bucket + {other.number} AS period, {names}, {_GIVEN} FROM {days} r "  # noqa: S608
+        f"WHERE r.bucket >= {own} AND r.bucket < {own + count} AND {condition}",
+        f"SELECT d.day + {other.number}, {names}, {_TAKEN} "  # noqa: S608
+        f"FROM {_day_by_day(quarters, own, count, other.part, condition)}",
+        f"SELECT d.day + {other.number + other.step}, {names}, {_GIVEN} "  # noqa: S608
+        f"FROM {_day_by_day(quarters, lent, count, other.part, condition)}",
+    )
+    sql = (
+        f"SELECT r.period, r.series, r.facet, {_ROLLUP_SUMS} "  # noqa: S608
+        f"FROM ({' UNION ALL '.join(parts)}) r GROUP BY 1, 2, 3"
+    )
+    return run(sql, [*owner.values, *chosen.values] * len(parts))
+
+
+def _day_by_day(table: str, first: int, count: int, part: tuple[int, int], condition: str) -> str:
+    """The rows ``r`` of some quarter hours of each of so many days ``d``: a short stretch of the index for each."""
+    within = f"r.bucket >= d.day * {QUARTERS} + {part[0]} AND r.bucket < d.day * {QUARTERS} + {part[1]}"
+    last = first + count - 1
+    # Both forms are taken as they are written, the days first.
+    if connection.vendor == "sqlite":
+        numbers = f"SELECT {first} UNION ALL SELECT day + 1 FROM n WHERE day < {last}"  # noqa: S608
+        days = f"(WITH RECURSIVE n(day) AS ({numbers}) SELECT day FROM n) d"  # noqa: S608
+        return f"{days} CROSS JOIN {table} r WHERE {within} AND {condition}"
+    rows = f"SELECT * FROM {table} r WHERE {within} AND {condition} OFFSET 0"  # noqa: S608
+    return f"generate_series({first}, {last}) AS d(day) CROSS JOIN LATERAL ({rows}) r"
 
 
 def row_sums(

@@ -226,8 +226,9 @@ def test_a_month_is_read_in_a_fixed_number_of_queries(api, cost, django_assert_m
     api.post(COSTS, [cost(event_id=str(n), occurred_at=f"2026-11-{n:02d}T10:10:00Z") for n in range(1, 21)])
     zone = ZoneInfo("Europe/Berlin")
     start, end = datetime(2026, 10, 20, 1, 2, 3, tzinfo=zone), datetime(2026, 11, 20, 4, 5, 6, tzinfo=zone)
-    # The entity, two ragged ends, a stretch on each side of the change of clocks, archived months, names of series.
-    with django_assert_max_num_queries(7):
+    # The entity, two ragged ends of rows and of quarter hours, whole days on each side of the change of clocks,
+    # the two pieces of its day, archived months, names of series.
+    with django_assert_max_num_queries(11):
         cost_breakdown(
             entity=("agent", "support-bot"), start=start, end=end, group_by=["day", "model"], zone=zone
         )

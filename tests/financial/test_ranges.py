@@ -13,6 +13,7 @@ from financial.domain.ranges import (
     EPOCH_ORDINAL,
     Segment,
     from_micros,
+    neighbours,
     period_label,
     plan,
     to_micros,
@@ -39,9 +40,10 @@ def test_segments_cover_a_range_exactly_once(start, length, zone, unit):
     assert all(segment.start < segment.end for segment in segments)
     for segment in segments:
         if segment.level != "rows":
-            size = {"quarter": 900, "day": 86_400}[segment.level] * 1_000_000
-            assert segment.start % size == 0
-            assert segment.end % size == 0
+            size = {"quarter": 900, "day": 86_400, "local_day": 86_400}[segment.level] * 1_000_000
+            ahead = segment.offset * 1_000_000 if segment.level == "local_day" else 0
+            assert (segment.start + ahead) % size == 0
+            assert (segment.end + ahead) % size == 0
         else:
             assert segment.end - segment.start <= 900 * 1_000_000
 
@@ -83,20 +85,34 @@ def test_whole_months_of_utc_read_day_rollups_only():
         assert [(s.level, s.buckets) for s in segments] == [("day", (first, first + 30))]
 
 
-def test_a_month_in_berlin_is_days_inside_and_quarters_at_its_edges_unless_grouped_by_time():
+def test_a_month_in_berlin_is_days_with_quarters_at_its_edges_or_around_each_of_them():
     zone = ZoneInfo("Europe/Berlin")
     start, end = datetime(2026, 11, 1, tzinfo=zone), datetime(2026, 12, 1, tzinfo=zone)
     assert [s.level for s in plan(start, end, zone, None)] == ["quarter", "day", "quarter"]
-    assert [s.level for s in plan(start, end, zone, "day")] == ["quarter"]
+    assert [s.level for s in plan(start, end, zone, "hour")] == ["quarter"]
+    assert [s.level for s in plan(start, end, zone, "day")] == ["local_day"]
 
 
 def test_a_clock_change_splits_a_range():
     zone = ZoneInfo("Europe/Berlin")
     start, end = datetime(2026, 10, 1, tzinfo=zone), datetime(2026, 11, 1, tzinfo=zone)
     assert [(s.level, s.offset) for s in plan(start, end, zone, "day")] == [
+        ("local_day", 7200),
         ("quarter", 7200),
         ("quarter", 3600),
+        ("local_day", 3600),
     ]
+
+
+@pytest.mark.parametrize("quarters", [n for n in range(-48, 57) if n])
+def test_local_days_are_utc_days_less_what_a_neighbour_has(quarters):
+    offset = quarters * 900
+    other = neighbours(offset)
+    assert other.part[1] - other.part[0] <= 48
+    for day in (0, 1):
+        for quarter in range(96):
+            number = day + other.number + (other.step if other.part[0] <= quarter < other.part[1] else 0)
+            assert number == (day * 86_400 + quarter * 900 + offset) // 86_400
 
 
 @pytest.mark.parametrize(
