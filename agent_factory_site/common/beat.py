@@ -7,11 +7,15 @@ due; the others wait, and one of them takes over when the holder stops renewing.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from datetime import timedelta
+from types import FrameType
 from typing import Any, Final
 
+from celery.beat import Service
+from celery.signals import beat_init
 from celery.utils.log import get_logger
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
@@ -42,6 +46,7 @@ class LeasedScheduler(DatabaseScheduler):
         self.duration: timedelta = settings.BEAT_LEASE
         self.holds_until: float | None = None
         self.renew_at = 0.0
+        self.stopping = False
         self._announced_waiting = False
         super().__init__(*args, **kwargs)
         # Each run is written down at once, so that whoever takes over does not repeat it.
@@ -54,9 +59,9 @@ class LeasedScheduler(DatabaseScheduler):
         """Send what is due if the lease is ours; the seconds until the next call."""
         with acting(Actor.system("beat")):
             if not self._holds_lease():
-                return self.duration.total_seconds() / 4
+                return 0.0 if self.stopping else self.duration.total_seconds() / 4
             pause: float = super().tick(*args, **kwargs)
-            return max(0.0, min(pause, self.renew_at - time.monotonic()))
+            return 0.0 if self.stopping else max(0.0, min(pause, self.renew_at - time.monotonic()))
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send one task; not when waiting for the broker has outlasted the lease."""
@@ -122,3 +127,22 @@ class LeasedScheduler(DatabaseScheduler):
         elif not self._announced_waiting:
             logger.info("beat: another beat ticks; waiting to take over")
         self._announced_waiting = True
+
+
+@beat_init.connect(weak=False)
+def stop_between_ticks(sender: Service, **_: Any) -> None:
+    """Let SIGTERM and SIGINT end the loop between two ticks.
+
+    Celery's own handler writes to the database from within whatever statement it interrupts; that
+    waits for ever where the statement holds the lock of the connection.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        sender._is_shutdown.set()
+        sender.scheduler.stopping = True
+        # Asleep between ticks: sleep would go on after a handler that returns.
+        if frame is not None and frame.f_code is Service.start.__code__:
+            raise SystemExit
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
