@@ -1,8 +1,8 @@
 """Eight processes that record costs of the same entities at once, against one of them alone.
 
-At idle they record batches of 1,000; where a commit waits for its flush, batches of 10, as agents that
-report for themselves send. SQLite has one writer: there the question is whether everybody gets a turn,
-and how long one cost, sent every 20 ms, waits beside an import.
+At idle they record batches of 1,000; where a commit waits for its flush, batches of 10 and single costs,
+as agents that report for themselves send. SQLite has one writer: there the question is whether everybody
+gets a turn, and how long one cost, sent every 20 ms, waits beside an import.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ LARGE: Final = 1000
 SMALL: Final = 10
 LARGE_BATCHES: Final = 16
 SMALL_BATCHES: Final = 240
+SINGLE_COSTS: Final = 400
 SMALL_WRITES: Final = 200
 PAUSE: Final = 0.020
 SMALL_WRITE_BAR: Final = 250.0
@@ -44,7 +45,11 @@ def main() -> list[Outcome]:
     if connection.vendor == "sqlite":
         return [*_side_by_side(SMALL, SMALL_BATCHES, None), *_small_beside_import()]
     if _flush_delay():
-        return [_commit_seconds(), *_side_by_side(SMALL, SMALL_BATCHES, 3.0)]
+        return [
+            _commit_seconds(),
+            *_side_by_side(SMALL, SMALL_BATCHES, 3.0),
+            *_side_by_side(1, SINGLE_COSTS, 3.0),
+        ]
     return [_commit_seconds(), *_side_by_side(LARGE, LARGE_BATCHES, 1.4)]
 
 
@@ -73,7 +78,7 @@ def _side_by_side(size: int, batches: int, bar: float | None) -> list[Outcome]:
     events = batches * size
     outcomes = [
         Outcome(
-            f"{PROCESSES} processes against one, batches of {size:,} on the same entities",
+            f"{PROCESSES} processes against one, {_sizes(size)} on the same entities",
             median(one / eight for one, eight in zip(alone, together)),
             "x of one process",
             ">=",
@@ -82,7 +87,7 @@ def _side_by_side(size: int, batches: int, bar: float | None) -> list[Outcome]:
             f"{events / median(together):,.0f} in {PROCESSES}",
         ),
         Outcome(
-            f"writes refused by the database in these {2 * batches * ROUNDS:,} batches",
+            f"refused by the database of these {2 * batches * ROUNDS:,} writes",
             errors,
             '"locked"' if connection.vendor == "sqlite" else "errors",
             "<=",
@@ -118,6 +123,10 @@ def _small_beside_import() -> list[Outcome]:
         ),
         Outcome(f"of these {SMALL_WRITES} single costs, refused", errors, "errors", "<=", 0),
     ]
+
+
+def _sizes(size: int) -> str:
+    return "single costs" if size == 1 else f"batches of {size:,}"
 
 
 def _start(work: Any, *args: Any) -> Child:

@@ -18,6 +18,7 @@ from django.db import connection
 
 from financial.selectors.breakdown import cost_breakdown
 from financial.selectors.cost_events import CostFilters, cost_event_page
+from financial.services.partitions import ensure_partitions
 
 from .outcome import Outcome
 from .rounds import interleave, milliseconds, ratio
@@ -47,6 +48,9 @@ def main() -> list[Outcome]:
     ]
     if large:
         months.append(month_of("ten-to-the-7", 8, 10**7, 2 * 10**8, slots))
+    for number in range(1, 13):
+        # As after a year of operation: the list of events looks through them all.
+        ensure_partitions(extra=datetime(2026, number, 1, tzinfo=UTC))
     for month in months:
         seed(month)
         check_seed(month)

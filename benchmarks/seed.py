@@ -19,6 +19,7 @@ from agent_factory_site.common.selectors.entities import FLEET
 from agent_factory_site.common.services.entities import resolve_entities
 from financial.models import CostAttribution, CostEvent
 from financial.models.cost_event import USAGE_FIELDS
+from financial.services.partitions import ensure_partitions
 from financial.services.series import resolve_series
 
 from .traffic import MODELS
@@ -51,7 +52,8 @@ class Month:
 
 
 def seed(month: Month) -> None:
-    """Write the month's events, attributions and rollups."""
+    """Write the month's events, attributions and rollups, on PostgreSQL into a partition of its own."""
+    ensure_partitions(extra=month.start)
     numbers = resolve_entities(
         {FLEET, month.entity}
         | {("agent", f"agent-{number}") for number in range(AGENTS)}
@@ -215,9 +217,11 @@ def _without_indexes(*tables: str) -> Iterator[None]:
     made = [statements for table in tables for statements in _indexes(table)]
     for drop, _ in made:
         _run(drop)
-    yield
-    for _, create in made:
-        _run(create)
+    try:
+        yield
+    finally:
+        for _, create in made:
+            _run(create)
 
 
 def _indexes(table: str) -> list[tuple[str, str]]:
