@@ -22,6 +22,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from .actors import Actor, acting
+from .db.idle import end_idle_transactions
 from .ids import uuid7
 from .services.leases import acquire_lease, release_lease, renew_lease
 
@@ -48,6 +49,7 @@ class LeasedScheduler(DatabaseScheduler):
         self.renew_at = 0.0
         self.stopping = False
         self._announced_waiting = False
+        end_idle_transactions(after=self.duration)
         super().__init__(*args, **kwargs)
         # Each run is written down at once, so that whoever takes over does not repeat it.
         self.sync_every_tasks = 1
@@ -60,7 +62,11 @@ class LeasedScheduler(DatabaseScheduler):
         with acting(Actor.system("beat")):
             if not self._holds_lease():
                 return 0.0 if self.stopping else self.duration.total_seconds() / 4
-            pause: float = super().tick(*args, **kwargs)
+            try:
+                pause: float = super().tick(*args, **kwargs)
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("beat: the database did not answer (%s); trying again", error)
+                return min(1.0, self.duration.total_seconds() / 4)
             return 0.0 if self.stopping else max(0.0, min(pause, self.renew_at - time.monotonic()))
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from agent_factory_site.common.models.lease import Lease
@@ -130,11 +132,33 @@ def test_a_beat_that_stops_hands_over_and_repeats_nothing(
     assert nobody.stderr == "No beat holds the lease: nothing that is due happens.\n"
 
 
+def suspend(beat: Beat) -> None:
+    """Stop it where it stands; on SQLite between two writes, for nobody writes while it holds that lock."""
+    os.kill(beat.process.pid, signal.SIGSTOP)
+    if connection.vendor == "sqlite":
+        database = sqlite3.connect(settings.DATABASES["default"]["NAME"], timeout=0, isolation_level=None)
+        try:
+            while not writable(database):
+                os.kill(beat.process.pid, signal.SIGCONT)
+                os.kill(beat.process.pid, signal.SIGSTOP)
+        finally:
+            database.close()
+
+
+def writable(database: sqlite3.Connection) -> bool:
+    try:
+        database.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return False
+    database.execute("ROLLBACK")
+    return True
+
+
 def test_a_beat_that_was_suspended_does_not_tick_after_its_lease(
     folder: Path, beats: tuple[Beat, Beat]
 ) -> None:
     first, second = beats
-    os.kill(first.process.pid, signal.SIGSTOP)
+    suspend(first)
     until(lambda: lease_holder("beat") == second.name)
     until(lambda: second.process.pid in senders(folder))
     os.kill(first.process.pid, signal.SIGCONT)
