@@ -15,7 +15,7 @@ from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.money import NANO, MoneyError, parse_amount
 
 from .cost_input import Correction, CostInput, CostItem, parse_quantity, pointer
-from .pricing import check_usage
+from .pricing import check_usage, is_sound
 
 FLEET: Final = "*"
 _NAMES: Final = ("source", "event_id", "entity_type", "entity_id", "provider", "model", "run_id")
@@ -251,6 +251,8 @@ def _check_usage(cost: CostInput, errors: list[FieldError]) -> None:
         for name in ("provider", "model"):
             if not getattr(cost, name):
                 errors.append(FieldError(pointer(name), "required", "Usage is priced by provider and model."))
+    if is_sound(usage):
+        return
     errors.extend(
         FieldError(pointer("usage", error.field), error.code, f"{error.field} {error.detail}.")
         for error in check_usage(msgspec.structs.asdict(usage))

@@ -28,7 +28,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple, Protocol
 
 RATE_SCALE: Final = 24
 """Decimal places of a rate: rates are integers of 1e-24 currency units per unit."""
@@ -68,6 +69,9 @@ _INPUT_PARTS: Final = (
 )
 _OUTPUT_PARTS: Final = ("reasoning_tokens", "audio_output_tokens")
 _KNOWN: Final = frozenset(USAGE_PARTS)
+_every_field: Final = attrgetter(*USAGE_PARTS)
+_input_parts: Final = attrgetter(*_INPUT_PARTS)
+_output_parts: Final = attrgetter(*_OUTPUT_PARTS)
 _NANO: Final = 10 ** (RATE_SCALE - 9)
 _HALF: Final = _NANO // 2
 
@@ -164,6 +168,13 @@ class UsageError(NamedTuple):
     detail: str
 
 
+class _Whole(Protocol):
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+
+
 def check_usage(usage: Mapping[str, object]) -> list[UsageError]:
     """What is wrong with reported usage; empty when :func:`price_usage` can take it."""
     errors: list[UsageError] = []
@@ -189,6 +200,20 @@ def check_usage(usage: Mapping[str, object]) -> list[UsageError]:
                 )
             )
     return errors
+
+
+def is_sound(usage: _Whole) -> bool:
+    """Whether :func:`check_usage` finds nothing wrong with an object that has every usage field, as integers.
+
+    Much faster, and silent about what is wrong.
+    """
+    quantities: tuple[int, ...] = _every_field(usage)
+    return (
+        min(quantities) >= 0
+        and max(quantities) <= MAX_QUANTITY
+        and sum(_input_parts(usage)) <= usage.input_tokens
+        and sum(_output_parts(usage)) <= usage.output_tokens
+    )
 
 
 def tiered_input(input_tokens: int, requests: int) -> int:

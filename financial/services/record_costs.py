@@ -90,7 +90,7 @@ def record_entries(pending: Sequence[Pending], outcome: RecordedCosts) -> None:
     entities = resolve_entities(names)
     numbers = resolve_series(series)
     with naming_sums():
-        retry_conflicts(lambda: _store({item.key: item for item in pending}, entities, numbers, outcome))
+        retry_conflicts(lambda: _store(pending, entities, numbers, outcome))
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class _Identified:
 def _identify(costs: Sequence[CostItem | list[FieldError]], outcome: RecordedCosts) -> list[_Identified]:
     """The distinct valid events; repeats within the batch are tied to the first of their kind."""
     limits = cost_limits()
-    identified: dict[UUID, _Identified] = {}
+    identified: dict[int, _Identified] = {}
     for index, cost in enumerate(costs):
         if isinstance(cost, list):
             outcome.rejected[index] = cost
@@ -114,9 +114,9 @@ def _identify(costs: Sequence[CostItem | list[FieldError]], outcome: RecordedCos
             outcome.rejected[index] = errors
             continue
         key, content = event_key(cost.source, cost.event_id), content_digest(cost)
-        first = identified.get(key)
+        first = identified.get(key.int)
         if first is None:
-            identified[key] = _Identified(index, cost, key, content, [])
+            identified[key.int] = _Identified(index, cost, key, content, [])
         elif first.content == content:
             first.repeats.append(index)
         else:
@@ -149,36 +149,61 @@ def _work_out(identified: Sequence[_Identified], outcome: RecordedCosts) -> list
 
 
 def _store(
-    pending: dict[UUID, Pending],
+    pending: Sequence[Pending],
     entities: dict[EntityName, int],
     numbers: dict[SeriesName, int],
     outcome: RecordedCosts,
 ) -> None:
     now = timezone.now()
     with transaction.atomic():
-        corrections = {key: item.entry for key, item in pending.items() if item.entry.corrects}
+        admitted: dict[UUID, Entry] = {}
         refused: dict[UUID, FieldError] = {}
-        entries = {key: item.entry for key, item in pending.items()}
-        if corrections:
+        if corrections := {item.key: item.entry for item in pending if item.entry.corrects}:
             admitted, refused = admit_corrections(corrections)
-            entries.update(admitted)
-        keys = sorted(key for key in pending if key not in refused)
-        ids = dict(zip(keys, uuid7_batch(len(keys)), strict=True))
+        # By number, and from here on by place: a UUID takes long to compare and to hash.
+        items = sorted([item for item in pending if not refused or item.key not in refused], key=_key_number)
+        rows = [
+            (item, event, admitted.get(item.key, item.entry) if admitted else item.entry)
+            for item, event in zip(items, uuid7_batch(len(items)), strict=True)
+        ]
         claimed = insert_ignore_returning(
             connection,
             CostEventKey._meta.db_table,
             KEY_COLUMNS,
             KEY_TYPES,
-            [(key, pending[key].content, ids[key], entries[key].occurred_at) for key in keys],
+            [(item.key, item.content, event, entry.occurred_at) for item, event, entry in rows],
             "key",
         )
-        fresh = sorted(claimed, key=lambda key: pending[key].index)
-        known = _known([key for key in keys if key not in claimed])
-        appended = [
-            Appended(ids[key], pending[key].source, pending[key].event_id, now, entries[key]) for key in fresh
-        ]
+        repeated: list[Pending] = []
+        if len(claimed) != len(rows):
+            repeated = [item for item in items if item.key not in claimed]
+            rows = [row for row in rows if row[0].key in claimed]
+        rows.sort(key=_place)
+        known = _known([item.key for item in repeated])
+        appended = [Appended(event, item.source, item.event_id, now, entry) for item, event, entry in rows]
         append_entries(appended, entities, numbers)
-    _report(pending, dict(zip(fresh, appended, strict=True)), known, refused, outcome)
+    for (item, _, _), event in zip(rows, appended, strict=True):
+        outcome.accepted[item.index] = event
+        outcome.amount += event.entry.base_amount
+        outcome.duplicates.update(dict.fromkeys(item.repeats, event.id))
+    for item in repeated:
+        content, stored = known[item.key]
+        for index in (item.index, *item.repeats):
+            if content == item.content:
+                outcome.duplicates[index] = stored
+            else:
+                outcome.rejected[index] = [CONFLICT]
+    for item in pending if refused else ():
+        if error := refused.get(item.key):
+            outcome.rejected.update({index: [error] for index in (item.index, *item.repeats)})
+
+
+def _key_number(item: Pending) -> int:
+    return item.key.int
+
+
+def _place(row: tuple[Pending, UUID, Entry]) -> int:
+    return row[0].index
 
 
 def _known(repeated: Sequence[UUID]) -> dict[UUID, tuple[UUID, UUID]]:
@@ -186,27 +211,3 @@ def _known(repeated: Sequence[UUID]) -> dict[UUID, tuple[UUID, UUID]]:
         return {}
     rows = CostEventKey.objects.filter(key__in=repeated)
     return {key: (content, event) for key, content, event in rows.values_list("key", "content", "event")}
-
-
-def _report(
-    pending: dict[UUID, Pending],
-    appended: dict[UUID, Appended],
-    known: dict[UUID, tuple[UUID, UUID]],
-    refused: dict[UUID, FieldError],
-    outcome: RecordedCosts,
-) -> None:
-    for key, event in appended.items():
-        item = pending[key]
-        outcome.accepted[item.index] = event
-        outcome.amount += event.entry.base_amount
-        outcome.duplicates.update(dict.fromkeys(item.repeats, event.id))
-    for key, (content, stored) in known.items():
-        item = pending[key]
-        for index in (item.index, *item.repeats):
-            if content == item.content:
-                outcome.duplicates[index] = stored
-            else:
-                outcome.rejected[index] = [CONFLICT]
-    for key, error in refused.items():
-        item = pending[key]
-        outcome.rejected.update({index: [error] for index in (item.index, *item.repeats)})
