@@ -20,7 +20,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from agent_factory_site.common.actors import current_actor
@@ -40,7 +40,8 @@ from .import_rejects import RejectFile
 from .import_report import ImportBeginning, ImportCounts, ImportReport, ImportWatch
 from .record_costs import CONFLICT, RecordedCosts, record_costs
 
-BATCH: Final = 1000
+BATCH: Final = 200 if connection.vendor == "sqlite" else 1000
+"""Rows recorded in one transaction; fewer on SQLite, where nobody else writes until it ends."""
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """A batch ends early beyond this much text, for rows that are very long."""
 IDENTITY_LENGTH: Final = 32
