@@ -140,6 +140,8 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
     # A new connection per request costs six times the throughput.
     _database["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=600)
     _database["CONN_HEALTH_CHECKS"] = True
+    # Compiling a statement takes longer than any statement here runs.
+    _database.setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
 else:
     raise ImproperlyConfigured("DATABASE_URL must start with sqlite:// or postgres://.")
 DEMO_SEED = ("seed_demo", "financial.CostEvent")

@@ -17,6 +17,7 @@ from financial.models.cost_event import USAGE_FIELDS
 
 MEASURES: Final = ("events", "unpriced", "base_amount", *USAGE_FIELDS)
 _ROLLUP_SUMS: Final = ", ".join(f"SUM(r.{name})" for name in MEASURES)
+_SUMS_AS: Final = ", ".join(f"SUM(r.{name}) AS {name}" for name in MEASURES)
 _GIVEN: Final = ", ".join(f"r.{name}" for name in MEASURES)
 _TAKEN: Final = ", ".join(f"-r.{name} AS {name}" for name in MEASURES)
 _ROW_SUMS: Final = ", ".join(
@@ -134,19 +135,27 @@ def _local_day_sums(
     chosen = series_clause(filters, "r")
     condition = owner.sql + chosen.sql
     names = f"{'r.series_id' if by_series else '0'} AS series, {facet or 'NULL'} AS facet"
-    parts = (
+    part = (
+        f"SELECT d.day, {names}, {_SUMS_AS} "  # noqa: S608
+        f"FROM {_day_by_day(quarters, min(own, lent), count + 1, other.part, condition)} GROUP BY 1, 2, 3"
+    )
+    whole = (
         f"SELECT r.bucket + {other.number} AS period, {names}, {_GIVEN} FROM {days} r "  # noqa: S608
-        f"WHERE r.bucket >= {own} AND r.bucket < {own + count} AND {condition}",
-        f"SELECT d.day + {other.number}, {names}, {_TAKEN} "  # noqa: S608
-        f"FROM {_day_by_day(quarters, own, count, other.part, condition)}",
-        f"SELECT d.day + {other.number + other.step}, {names}, {_GIVEN} "  # noqa: S608
-        f"FROM {_day_by_day(quarters, lent, count, other.part, condition)}",
+        f"WHERE r.bucket >= {own} AND r.bucket < {own + count} AND {condition}"
+    )
+    taken = (
+        f"SELECT r.day + {other.number}, r.series, r.facet, {_TAKEN} FROM part r "  # noqa: S608
+        f"WHERE r.day >= {own} AND r.day < {own + count}"
+    )
+    given = (
+        f"SELECT r.day + {other.number + other.step}, r.series, r.facet, {_GIVEN} FROM part r "  # noqa: S608
+        f"WHERE r.day >= {lent} AND r.day < {lent + count}"
     )
     sql = (
-        f"SELECT r.period, r.series, r.facet, {_ROLLUP_SUMS} "  # noqa: S608
-        f"FROM ({' UNION ALL '.join(parts)}) r GROUP BY 1, 2, 3"
+        f"WITH part AS ({part}) SELECT r.period, r.series, r.facet, {_ROLLUP_SUMS} "  # noqa: S608
+        f"FROM ({whole} UNION ALL {taken} UNION ALL {given}) r GROUP BY 1, 2, 3"
     )
-    return run(sql, [*owner.values, *chosen.values] * len(parts))
+    return run(sql, [*owner.values, *chosen.values] * 2)
 
 
 def _day_by_day(table: str, first: int, count: int, part: tuple[int, int], condition: str) -> str:
