@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -195,7 +196,7 @@ def _additions(
 
 def _integers(types: Sequence[str], rows: Any) -> str | None:
     """``rows`` as the source of an INSERT, or None where not every value is an integer."""
-    if any(type(value) is not int for row in rows for value in row):
+    if set(map(type, chain.from_iterable(rows))) != {int}:
         return None
     if len(rows) <= _FEW_INTEGER_ROWS:
         return "VALUES " + ", ".join([f"({', '.join(map(str, row))})" for row in rows])
