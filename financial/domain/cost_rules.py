@@ -23,6 +23,9 @@ _values_of: Final = attrgetter(*_NAMES)
 _OPTIONAL: Final = frozenset({"provider", "model", "run_id"})
 MAX_UNIT_LENGTH: Final = 32
 MAX_REASON_LENGTH: Final = 500
+REPRICE_SOURCE: Final = "reprice"
+RESERVED_SOURCES: Final = frozenset({REPRICE_SOURCE})
+"""Sources that the system itself records under: nobody else may, to imitate or forestall its rows."""
 _UNKNOWN_CURRENCY: Final = FieldError(
     "/currency", "unknown_currency", "An ISO 4217 code in capitals, such as USD."
 )
@@ -42,8 +45,16 @@ class Limits:
 
 
 def check_cost(cost: CostItem, limits: Limits) -> list[FieldError]:
-    """What a well-formed cost still gets wrong: empty names, impossible usage, times and amounts."""
-    return _check_correction(cost, limits) if isinstance(cost, Correction) else _check_event(cost, limits)
+    """What a well-formed cost still gets wrong: names, impossible usage, times and amounts."""
+    errors = _check_correction(cost, limits) if isinstance(cost, Correction) else _check_event(cost, limits)
+    if cost.source in RESERVED_SOURCES:
+        errors.append(FieldError("/source", "reserved", reserved(cost.source)))
+    return errors
+
+
+def reserved(source: str) -> str:
+    """Why nobody may send costs as ``source``, one of :data:`RESERVED_SOURCES`."""
+    return f'"{source}" is the source of what the system itself records: send under another name.'
 
 
 def _check_correction(cost: Correction, limits: Limits) -> list[FieldError]:

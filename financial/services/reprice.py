@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import Invalid
 from financial.domain.cost_input import event_key
+from financial.domain.cost_rules import REPRICE_SOURCE
 from financial.domain.model_names import normalise, normalise_provider
 from financial.domain.repricing import Standing, Step, Worth, difference, standing
 from financial.models import CostEvent, CostSeries
@@ -27,7 +28,6 @@ from .prices import PriceResolver
 from .record_costs import Pending, RecordedCosts, record_entries
 from .rollups import naming_sums
 
-SOURCE: Final = "reprice"
 BATCH: Final = 1000
 
 
@@ -197,7 +197,9 @@ def _book(
             )
             said = f"{event_id} {item.step.amount} {sorted(item.step.parts.items())}"
             content = UUID(bytes=hashlib.blake2b(said.encode(), digest_size=16).digest())
-            pending.append(Pending(index, SOURCE, event_id, event_key(SOURCE, event_id), content, entry))
+            pending.append(
+                Pending(index, REPRICE_SOURCE, event_id, event_key(REPRICE_SOURCE, event_id), content, entry)
+            )
         recorded = RecordedCosts()
         record_entries(pending, recorded)
     for index, item in enumerate(wanted):
@@ -275,7 +277,9 @@ def _history(ids: Iterable[UUID]) -> dict[UUID, tuple[list[Step], bool]]:
 
 def is_repricing(row: CostEvent) -> bool:
     """Whether a correction was booked by :func:`reprice`: those made by hand name no price."""
-    return row.source == SOURCE and (row.price_version_id is not None or row.unit_price_id is not None)
+    return row.source == REPRICE_SOURCE and (
+        row.price_version_id is not None or row.unit_price_id is not None
+    )
 
 
 def step_of(row: CostEvent) -> Step:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
 from agent_factory_site.common.ids import uuid7
 from financial.models import CostEvent, ExchangeRate
+from financial.services.price_overrides import set_price_override
+from financial.services.reprice import reprice
 from tests.financial.books import assert_books_agree
 
 from .child import finish, start
@@ -205,4 +208,33 @@ print(admitted)
     admitted = [json.loads(finish(child)) for child in children]
     assert sum(admitted) == 14
     assert total(api) == "0.02"
+    assert_books_agree()
+
+
+def test_nobody_can_send_under_the_source_of_repricing(api, cost):
+    event = api.post(COSTS, cost(provider="vllm", model="house-model")).json()
+    price = set_price_override(
+        provider="vllm",
+        model="house-model",
+        rates={"input_tokens": {"per_million": "1"}, "output_tokens": {"per_million": "2"}},
+        valid_from=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    # The row that a repricing will book, claimed by somebody else.
+    forged = correction(event["id"], "0.5", source="reprice", event_id=f"{event['id']}/{price.pk}")
+    for body in (forged, cost(source="reprice"), credit_of("-2.00", source="reprice")):
+        answer = api.post(COSTS, body)
+        assert (answer.status_code, answer.json()["errors"]) == (
+            400,
+            [
+                {
+                    "pointer": "/source",
+                    "code": "reserved",
+                    "detail": '"reprice" is the source of what the system itself records: '
+                    "send under another name.",
+                }
+            ],
+        )
+    assert CostEvent.objects.count() == 1
+    assert reprice().newly_priced == 1
+    assert total(api) == "0.00182"
     assert_books_agree()

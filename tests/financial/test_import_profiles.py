@@ -254,6 +254,7 @@ def test_options_that_make_no_sense_are_refused():
     assert refusals("generic", assignments={"usage.images": "x"}) == [("/set", "bad_value")]
     assert refusals("generic", assignments={"occurred_at": "now"}) == [("/set", "bad_value")]
     assert refusals("generic", assignments={"amount": "ten"}) == [("/set", "bad_value")]
+    assert refusals("generic", assignments={"source": "reprice"}) == [("/set", "bad_value")]
 
 
 def columns(profile: str, names: list[str], kind="csv", **options):

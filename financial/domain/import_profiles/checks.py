@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from agent_factory_site.common.errors import FieldError
+from financial.domain.cost_rules import RESERVED_SOURCES, reserved
 
 from .profile import GROUPS, ImportOptions, Profile
 from .reader import TOP_FIELDS, USAGE_KEYS, is_field
@@ -46,6 +47,8 @@ def _unknown(name: str) -> str:
 
 
 def _bad_assignment(profile: Profile, options: ImportOptions, name: str, value: str) -> str:
+    if name == "source" and value.strip() in RESERVED_SOURCES:
+        return reserved(value.strip())
     try:
         if name.startswith("usage."):
             read_count(value)
