@@ -1,8 +1,9 @@
 """Importing files of costs: each row once, however often and from wherever the import is repeated.
 
-An event's id is made of the file's content and the row's number, so that the ledger itself refuses
-to charge a row twice. Where an import has got to is written after each batch, outside of the
-ledger's transaction: it only saves reading again what is recorded already.
+An event's id is made of what the row is about, where its profile knows, else of the file's content and
+the row's number, so that the ledger itself refuses to charge a row twice. Where an import has got to is
+written after each batch, outside of the ledger's transaction: it only saves reading again what is
+recorded already.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from financial.models.cost_event import USAGE_FIELDS
 from financial.selectors.cost_imports import interrupted_import, recorded_since
 
 from .import_files import FileIdentity, identify, layout_of, only_import_of, open_content, records_of
+from .import_keys import counting_on_disk, explain_conflicts
 from .import_rejects import RejectFile
 from .import_report import ImportBeginning, ImportCounts, ImportReport, ImportWatch
 from .record_costs import CONFLICT, RecordedCosts, record_costs
@@ -211,7 +213,7 @@ class _Import:
             complete = True
             for records, costs in self._batches(place):
                 outcome = record_costs(costs=costs)
-                self._count(records, outcome, reject_file)
+                self._count(records, costs, outcome, reject_file)
                 if doubtful and outcome.duplicates:
                     self._count_as_accepted(row, outcome)
                 doubtful = False
@@ -234,7 +236,7 @@ class _Import:
             with transaction.atomic():
                 outcome = record_costs(costs=costs)
                 transaction.set_rollback(True)
-            self._count(records, outcome, reject_file)
+            self._count(records, costs, outcome, reject_file)
             self.watch.on_batch(self.counts)
             if self.watch.should_stop():
                 complete = records[-1].end >= self.identity.size
@@ -261,10 +263,11 @@ class _Import:
         )
 
     def _batches(self, place: Place) -> Iterator[tuple[list[Record], list[CostInput | list[FieldError]]]]:
-        reader = RowReader(self.profile, self.options, self.identity.sha256[:IDENTITY_LENGTH])
         # What a stateful profile knows comes from the rows before: they are read again, not recorded.
         start = self.layout.start if self.profile.stateful else place
-        with open_content(self.path) as content:
+        with open_content(self.path) as content, counting_on_disk() as occurrences:
+            identity = self.identity.sha256[:IDENTITY_LENGTH]
+            reader = RowReader(self.profile, self.options, identity, occurrences)
             records = records_of(content, self.layout, self.profile, start, self.identity.size)
             for record in islice(records, place.row - start.row):
                 self._read(reader, record)
@@ -277,7 +280,13 @@ class _Import:
             return [record.problem]
         return reader.read(record.row, record.number)
 
-    def _count(self, records: list[Record], outcome: RecordedCosts, rejects: RejectFile | None) -> None:
+    def _count(
+        self,
+        records: list[Record],
+        costs: Sequence[CostInput | list[FieldError]],
+        outcome: RecordedCosts,
+        rejects: RejectFile | None,
+    ) -> None:
         counts = self.counts
         counts.rows += len(records)
         counts.accepted += len(outcome.accepted)
@@ -289,9 +298,12 @@ class _Import:
             for name, quantity in zip(USAGE_FIELDS, event.entry.usage):
                 if quantity:
                     counts.usage[name] += quantity
+        conflicts = [index for index, errors in outcome.rejected.items() if CONFLICT in errors]
+        counts.conflicts += len(conflicts)
+        if self.profile.key_columns:
+            outcome.rejected.update(explain_conflicts({index: costs[index] for index in conflicts}))
         for index in sorted(outcome.rejected):
             errors = outcome.rejected[index]
-            counts.conflicts += CONFLICT in errors
             if rejects is not None:
                 rejects.add(records[index], errors)
 

@@ -99,7 +99,10 @@ def test_an_interrupted_import_of_a_document_goes_on(profile: str, tmp_path, mon
 
 def test_an_import_interrupted_inside_of_a_bucket_goes_on_with_its_rest(tmp_path, monkeypatch):
     monkeypatch.setattr("financial.services.import_costs.BATCH", 2)
-    results = [{"model": "gpt-4o", "input_tokens": n, "output_tokens": 1} for n in (1, 10, 100)]
+    results = [
+        {"model": "gpt-4o", "project_id": f"p{n}", "input_tokens": n, "output_tokens": 1}
+        for n in (1, 10, 100)
+    ]
     path = tmp_path / "bucket.jsonl"
     path.write_text(json.dumps({"start_time": 1_730_419_200, "results": results}))
     first = run(path, "openai-usage", watch=ImportWatch(should_stop=lambda: True))
@@ -114,7 +117,7 @@ def test_a_bad_result_is_kept_alone_and_can_be_mended(tmp_path):
     page = {
         "object": "page",
         "data": [
-            {"start_time": 1_730_419_200, "results": [good, good | {"model": None}, "x"]},
+            {"start_time": 1_730_419_200, "results": [good, good | {"model": None, "batch": True}, "x"]},
             {"start_time": 1_730_505_600, "results": []},
             7,
             {"start_time": 1_730_505_600, "results": [good | {"input_cached_tokens": 6}]},
@@ -195,8 +198,8 @@ def test_files_of_the_wrong_profile_are_recognised(tmp_path):
     assert refusal.value.errors[0].detail.endswith("It looks like --profile openai-usage.")
 
 
-def test_two_exports_of_one_format_add_up(tmp_path):
+def test_the_exports_of_two_organizations_add_up(tmp_path):
     for trace in (AZURE_CONV, AZURE_CODE):
         write_openai(tmp_path / trace.name, requests_of(trace))
-        run(tmp_path / trace.name, "openai-usage")
+        run(tmp_path / trace.name, "openai-usage", options=ImportOptions({}, {"source": trace.name}))
     assert sums("input_tokens") == {"input_tokens": AZURE_CONV.input_tokens + AZURE_CODE.input_tokens}

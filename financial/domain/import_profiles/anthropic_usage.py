@@ -88,5 +88,10 @@ ANTHROPIC_USAGE: Final = Profile(
         "requests are the fewest that it allows.",
         "web searches are a tag (web_search_requests) and not charged.",
     ),
+    key_columns=(
+        "starting_at", "ending_at", "account_id", "service_account_id", "api_key_id", "workspace_id", "model",
+        "service_tier", WINDOW, "inference_geo", SPEED,
+    ),
+    key_times=frozenset({"starting_at", "ending_at"}),
     begin=_begin,
-)
+)  # fmt: skip

@@ -112,5 +112,17 @@ FOCUS: Final = Profile(
     assumed=("entity_type",),
     naive_utc=True,
     notes=("the cost is BilledCost; --map amount=EffectiveCost takes the amortised one.",),
+    key_columns=(
+        # Neither names, which change while ids stay, nor what is filled in when a month is invoiced.
+        "BillingAccountId", "SubAccountId", "BillingCurrency", "ChargePeriodStart", "ChargePeriodEnd",
+        CATEGORY, CLASS, "ChargeFrequency", DESCRIPTION, "ProviderName", "PublisherName", SERVICE, "ServiceName",
+        "ResourceId", "RegionId", "AvailabilityZone", "SkuId", "SkuPriceId", METER, "PricingCategory",
+        "PricingUnit", "ConsumedUnit", "CommitmentDiscountId", "CommitmentDiscountStatus",
+        "CapacityReservationId", "CapacityReservationStatus", TAGS,
+    ),
+    key_times=frozenset({"ChargePeriodStart", "ChargePeriodEnd"}),
+    numbered_keys=True,
+    # The numbers come from the rows before.
+    stateful=True,
     begin=_begin,
-)
+)  # fmt: skip

@@ -64,5 +64,9 @@ OPENAI_USAGE: Final = Profile(
     nested="results",
     outer=("start_time",),
     notes=("prices that rise with the length of a prompt go by the mean input of a result's requests.",),
+    key_columns=(
+        "start_time", "end_time", "project_id", "user_id", "api_key_id", "model", BATCH, "service_tier",
+    ),
+    key_times=frozenset({"start_time", "end_time"}),
     begin=_begin,
-)
+)  # fmt: skip

@@ -65,6 +65,10 @@ class Profile:
     several rows in one: each of them becomes an event, with the columns of ``outer`` and whatever
     else stands around the list. ``notes`` are what is supposed of such files beside ``assumed``.
 
+    ``key_columns`` say what a row is about, whatever its figures and whichever file it is in: event ids
+    are made of them instead of the file and the row. ``key_times`` are those that hold times. Where
+    several rows of a file may be about the same, ``numbered_keys`` tells them apart by their order.
+
     ``begin`` makes a fresh completion for each pass over a file; that of a
     ``stateful`` profile has to see every row, in order.
     """
@@ -85,6 +89,9 @@ class Profile:
     nested: str = ""
     outer: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    key_columns: tuple[str, ...] = ()
+    key_times: frozenset[str] = frozenset()
+    numbered_keys: bool = False
     stateful: bool = False
     begin: Callable[[], Completion] = nothing_to_complete
 

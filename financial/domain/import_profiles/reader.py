@@ -10,6 +10,7 @@ import msgspec
 from agent_factory_site.common.errors import FieldError
 from financial.domain.cost_input import CostInput, UsageInput, decode_cost, pointer
 
+from .identity import KeyReader, Occurrences, count_in_memory, look_up, path_of
 from .profile import GROUPS, Column, Draft, ImportOptions, Profile, Row
 from .values import UNIX_EPOCH, BadValue, is_blank, read_amount, read_count, read_text, read_time
 
@@ -46,11 +47,23 @@ class _Step(NamedTuple):
 class RowReader:
     """Reads the rows of one file. Stateful profiles need every row, from the first, in order."""
 
-    def __init__(self, profile: Profile, options: ImportOptions, identity: str) -> None:
-        """``identity`` stands for the content of the file: event ids are made of it and the row's number."""
+    def __init__(
+        self,
+        profile: Profile,
+        options: ImportOptions,
+        identity: str,
+        occurrences: Occurrences | None = None,
+    ) -> None:
+        """``identity`` stands for the content of the file: event ids are made of it and the row's number.
+
+        Those of a profile with key columns are made of these; ``occurrences`` counts repeated keys.
+        """
         self._profile = profile
         self._origin = options.time_origin or (UNIX_EPOCH if profile.unix else None)
         self._identity = identity
+        self._keys = (
+            KeyReader(profile, options, occurrences or count_in_memory()) if profile.key_columns else None
+        )
         self._complete = profile.begin()
         self._constants: list[tuple[str, str, Any]] = []
         self._errors: list[FieldError] = []
@@ -73,7 +86,7 @@ class RowReader:
             for name, column, value in self._named(row):
                 self._take(draft, *_place(name), name, column, value)
         for step in self._steps:
-            value = _look_up(row, step.path)
+            value = look_up(row, step.path)
             if is_blank(value):
                 if step.column.required:
                     draft.errors.append(
@@ -83,7 +96,9 @@ class RowReader:
             if step.column.spellings and isinstance(value, str):
                 value = step.column.spellings.get(value.strip(), value)
             self._take(draft, step.group, step.key, step.field, step.column.name, value)
-        draft.fields.setdefault("event_id", f"{self._identity}/{number}")
+        # Numbers of keys are given out to every row, so that a later one keeps its own.
+        key = self._keys.key_of(row) if self._keys else f"{self._identity}/{number}"
+        draft.fields.setdefault("event_id", key)
         self._complete(row, draft)
         return draft.errors or _finish(draft)
 
@@ -134,7 +149,7 @@ def _place(name: str) -> tuple[str, str]:
 
 def _step(name: str, column: Column) -> _Step:
     group, key = _place(name)
-    return _Step(name, group, key, column, (column.name, *column.name.split(".")))
+    return _Step(name, group, key, column, path_of(column.name))
 
 
 def _into(draft: Draft, group: str) -> dict[str, Any]:
@@ -143,19 +158,6 @@ def _into(draft: Draft, group: str) -> dict[str, Any]:
     if group == "tags":
         return draft.tags
     return draft.entities if group == "entities" else draft.fields
-
-
-def _look_up(row: Row, path: tuple[str, ...]) -> Any:
-    """The value of a column: by its whole name, else down a dotted path of objects."""
-    whole, *parts = path
-    if whole in row or len(parts) == 1:
-        return row.get(whole)
-    value: Any = row
-    for part in parts:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(part)
-    return value
 
 
 def _finish(draft: Draft) -> CostInput | list[FieldError]:
