@@ -250,7 +250,7 @@ COST_MAX_BATCH = env.int("COST_MAX_BATCH", default=10_000)
 COST_MAX_BODY_BYTES = env.int("COST_MAX_BODY_BYTES", default=32 * 1024 * 1024)
 COST_MAX_AMOUNT = env.int("COST_MAX_AMOUNT", default=1_000_000)
 COST_MAX_FUTURE = timedelta(minutes=env.int("COST_MAX_FUTURE_MINUTES", default=24 * 60))
-COST_EARLIEST = env("COST_EARLIEST", default="2015-01-01T00:00:00Z")
+COST_EARLIEST = env.moment("COST_EARLIEST", default="2015-01-01T00:00:00Z")
 COST_MAX_SUMMED_ROWS = env.int("COST_MAX_SUMMED_ROWS", default=1_000_000)
 COST_MAX_TAGS = env.int("COST_MAX_TAGS", default=50)
 COST_MAX_ENTITIES = env.int("COST_MAX_ENTITIES", default=20)
@@ -313,6 +313,6 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Logs ---------------------------------------------------------------------------------------
 
-LOG_FORMAT = env("LOG_FORMAT", default="json" if PRODUCTION else "console")
-LOG_LEVEL = env("LOG_LEVEL", default="INFO")
+LOG_FORMAT = env.choice("LOG_FORMAT", ("json", "console"), default="json" if PRODUCTION else "console")
+LOG_LEVEL = env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), default="INFO")
 LOGGING = logging_config(LOG_FORMAT, LOG_LEVEL)

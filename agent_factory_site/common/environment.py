@@ -7,6 +7,8 @@ variable (a secret key may begin with one), reads ``1e3`` as 13, and any misspel
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +48,29 @@ class Environment(environ.Env):
             return text if cast is None else cast(text)
         except (KeyError, ValueError) as error:
             raise ImproperlyConfigured(f"{var}={text!r} is not {KINDS.get(cast, 'valid')}.") from error
+
+    def choice(self, var: str, choices: Sequence[str], default: str) -> str:
+        """The value of ``var``, in any case, which is one of ``choices``."""
+        text = self._text(var) or default
+        found = next((each for each in choices if each.lower() == text.lower()), None)
+        if found is None:
+            raise ImproperlyConfigured(f"{var}={text!r} is not one of {', '.join(choices)}.")
+        return found
+
+    def moment(self, var: str, default: str) -> datetime:
+        """The value of ``var`` as a time: RFC 3339 with a zone; a date is its midnight UTC."""
+        text = self._text(var) or default
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is not None and moment.tzinfo is None and len(text) == len("2015-01-01"):
+            moment = moment.replace(tzinfo=UTC)
+        if moment is None or moment.tzinfo is None:
+            raise ImproperlyConfigured(
+                f"{var}={text!r} is not a time with a zone, such as 2015-01-01T00:00:00Z."
+            )
+        return moment
 
     def _text(self, var: str) -> str:
         path = os.environ.get(f"{var}_FILE", "")

@@ -61,13 +61,11 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
     renderer: list[Processor]
     if log_format == "json":
         renderer = [structlog.processors.format_exc_info, _redacting(structlog.processors.JSONRenderer())]
-    elif log_format == "console":
+    else:
         plain = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
         renderer = [_redacting(plain)]
-    else:
-        raise ValueError(f'LOG_FORMAT is "json" or "console", not "{log_format}".')
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -86,7 +84,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             },
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "propagate": True},
             # The access log has a line for every request; here only defects add their traceback.

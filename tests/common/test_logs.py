@@ -56,11 +56,6 @@ def test_tracebacks_stay_on_one_json_line() -> None:
     assert json.loads(written)["exception"].endswith("ValueError: no good")
 
 
-def test_another_format_is_refused() -> None:
-    with pytest.raises(ValueError, match='"json" or "console", not "xml"'):
-        logging_config("xml", "INFO")
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from string import ascii_letters
 
@@ -128,3 +129,35 @@ def test_what_cannot_be_read_is_refused_by_name(
     monkeypatch.setenv("AF_TEST", text)
     with pytest.raises(ImproperlyConfigured, match=f"^AF_TEST='{re.escape(text)}' is not "):
         env.get_value("AF_TEST", cast=kind, default=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("LOG_FORMAT", "xml", "LOG_FORMAT='xml' is not one of json, console."),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL='loud' is not one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
+        (
+            "COST_EARLIEST",
+            "last year",
+            "COST_EARLIEST='last year' is not a time with a zone, such as 2015-01-01T00:00:00Z.",
+        ),
+        (
+            "COST_EARLIEST",
+            "2015-01-01T00:00:00",
+            "COST_EARLIEST='2015-01-01T00:00:00' is not a time with a zone, such as 2015-01-01T00:00:00Z.",
+        ),
+    ],
+)
+def test_a_bad_setting_is_one_sentence(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+    outcome = manage("check", folder=tmp_path, **{name: text})
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert outcome.stderr.strip() == sentence
+
+
+def test_choices_and_moments_are_read_in_any_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AF_TEST", "JSON")
+    assert env.choice("AF_TEST", ("json", "console"), default="console") == "json"
+    monkeypatch.setenv("AF_TEST", "2020-02-03")
+    assert env.moment("AF_TEST", default="") == datetime(2020, 2, 3, tzinfo=UTC)
+    monkeypatch.setenv("AF_TEST", "2020-02-03T01:00:00+01:00")
+    assert env.moment("AF_TEST", default="") == datetime(2020, 2, 3, tzinfo=UTC)
