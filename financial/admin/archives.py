@@ -17,7 +17,14 @@ from agent_factory_site.common.templatetags.agent_factory import grouped, money
 from financial.models import LedgerArchive
 from financial.selectors.archives import list_archives
 
-STATE_COLOURS = {"exporting": "info", "exported": "info", "removing": "warning", "archived": "success"}
+STATE_COLOURS = {
+    "exporting": "info",
+    "exported": "info",
+    "removing": "warning",
+    "archived": "success",
+    "restoring": "warning",
+    "restored": "info",
+}
 
 
 @admin.register(LedgerArchive)
@@ -32,7 +39,7 @@ class LedgerArchiveAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     fields = (
         "month", "state_label", "row_count", "attributions", "charges", "unpriced", "total", "amounts_by_currency",
-        "folder", "file_name", "bytes", "sha256", "created_at", "removal_started_at", "finished_at",
+        "folder", "file_name", "bytes", "sha256", "created_at", "removal_started_at", "finished_at", "restored_at",
     )  # fmt: skip
     readonly_fields = ("month", "state_label", "row_count", "total", "amounts_by_currency")
     empty_words = "All ledger rows are in the database. manage.py archive_ledger moves old months to files."

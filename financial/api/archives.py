@@ -34,6 +34,7 @@ class LedgerArchiveSerializer(serializers.Serializer):
     base_amount = serializers.SerializerMethodField()
     created_at = InstantField()
     finished_at = InstantField(allow_null=True)
+    restored_at = InstantField(allow_null=True)
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_amounts(self, archive: LedgerArchive) -> dict[str, str]:

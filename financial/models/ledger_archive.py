@@ -21,6 +21,7 @@ class LedgerArchive(AuditedModel):
     """One archive file of one UTC month ``[start, end)``.
 
     ``amounts`` are sums by currency and ``base_amount`` is in the base currency, all in nano-units;
+    A restored one has its rows in the database again, and stays as a record.
     ``charges`` and ``unpriced`` are sums of what the rollups call events and unpriced. ``unlocked`` is true
     only inside a transaction that removes rows, never in what others see.
     """
@@ -30,6 +31,8 @@ class LedgerArchive(AuditedModel):
         EXPORTED = "exported"
         REMOVING = "removing"
         ARCHIVED = "archived"
+        RESTORING = "restoring"
+        RESTORED = "restored"
 
     audit_ignored = frozenset({"unlocked"})
 
@@ -49,6 +52,7 @@ class LedgerArchive(AuditedModel):
     sha256 = models.CharField(max_length=64, blank=True, help_text="Of the file as it lies there.")
     created_at = models.DateTimeField(auto_now_add=True)
     removal_started_at = models.DateTimeField(null=True)
+    restored_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     unlocked = models.BooleanField(default=False)
 
@@ -56,7 +60,9 @@ class LedgerArchive(AuditedModel):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["start"], condition=~models.Q(state="archived"), name="financial_archive_one_open"
+                fields=["start"],
+                condition=models.Q(state__in=["exporting", "exported", "removing"]),
+                name="financial_archive_one_open",
             ),
             models.CheckConstraint(
                 condition=models.Q(unlocked=False) | models.Q(state="removing"),

@@ -17,8 +17,10 @@ from financial.models import CostEvent, CostEventKey, CostRollupDay, LedgerArchi
 
 from .series import series_by_id
 
-# From the first row that goes on, the rows of a month are not all there.
-GONE: Final = (LedgerArchive.State.REMOVING, LedgerArchive.State.ARCHIVED)
+# From the first row that goes on until the last is back, the rows of a month are not all there.
+GONE: Final = (LedgerArchive.State.REMOVING, LedgerArchive.State.ARCHIVED, LedgerArchive.State.RESTORING)
+# In between, what is there of a month says nothing.
+MOVING: Final = (LedgerArchive.State.REMOVING, LedgerArchive.State.RESTORING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,12 @@ def archives_of(start: datetime | None, end: datetime | None) -> list[LedgerArch
     if end:
         found = found.filter(start__lt=end)
     return list(found.order_by("start", "id"))
+
+
+def restored_months() -> set[datetime]:
+    """The beginnings of the months whose latest archive was restored."""
+    latest: dict[datetime, str] = dict(LedgerArchive.objects.order_by("id").values_list("start", "state"))
+    return {month for month, state in latest.items() if state == LedgerArchive.State.RESTORED}
 
 
 def months_of(archives: Sequence[LedgerArchive]) -> list[str]:
@@ -153,8 +161,8 @@ def archived_costs(ids: Sequence[UUID]) -> dict[UUID, ArchivedCost]:
 
 
 def in_removal(moments: Sequence[datetime]) -> set[datetime]:
-    """Those of ``moments`` whose month is being taken out of the database right now."""
-    months = LedgerArchive.objects.filter(state=LedgerArchive.State.REMOVING).values_list("start", "end")
+    """Those of ``moments`` whose month is being taken out of the database, or put back, right now."""
+    months = LedgerArchive.objects.filter(state__in=MOVING).values_list("start", "end")
     return {moment for moment in moments for start, end in months if start <= moment < end}
 
 
@@ -189,7 +197,7 @@ def sums_of_rows(start: datetime, end: datetime) -> LedgerSums:
 def archived_sums_differ(start: datetime, end: datetime) -> str | None:
     """How archives and rows of one month differ from its rollups, in words; None where they agree.
 
-    Call it within a snapshot, and not while the month is being removed.
+    Call it within a snapshot, and not while the month is being removed or restored.
     """
     actual = sums_of_rows(start, end)
     for archive in LedgerArchive.objects.filter(start=start, state=LedgerArchive.State.ARCHIVED):

@@ -7,7 +7,7 @@ process dies in, the next run takes the month up there.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from django.utils import timezone
 from agent_factory_site.common.errors import Conflict, Invalid
 from financial.db.partitions import month_of, next_month
 from financial.models import CostEvent, LedgerArchive
+from financial.selectors.archives import restored_months
 
 from .archive_files import FileSums, Progress, nobody, write_archive
 from .archive_removal import check_file, path_of, remove_month
@@ -29,6 +30,7 @@ from .partitions import ensure_partitions
 
 # Of a month into which events keep coming in, more exports than that are not tried in one run.
 EXPORTS: Final = 5
+BEGUN: Final = (LedgerArchive.State.EXPORTING, LedgerArchive.State.EXPORTED, LedgerArchive.State.REMOVING)
 _LOCK: Final = 7_236_001_882_402_117
 
 
@@ -59,12 +61,14 @@ def archive_ledger(
     before: datetime,
     folder: Path | None = None,
     dry_run: bool = False,
+    keep: Collection[datetime] = (),
     progress: Progress = nobody,
 ) -> list[ArchivedMonth]:
     """Archive every whole UTC month before the one ``before`` begins, and finish what was interrupted.
 
     Each month is exported, read back, compared and only then removed. Raises :class:`Invalid` for a month
     that is not over, :class:`Conflict` where books or files do not agree or another run is at work.
+    Months in ``keep``, and one whose rows are being put back, stay.
     """
     now = timezone.now()
     if before.astimezone(UTC) != month_of(before):
@@ -74,31 +78,38 @@ def archive_ledger(
             "month_not_over", f"{month_of(now):%Y-%m} is not over: only months before it can be archived."
         )
     if dry_run:
-        return [_would_hold(month) for month in _months(before)]
+        return [_would_hold(month) for month in _months(before, keep)]
     target = (folder or archive_folder()).absolute()
-    with _alone():
+    with alone():
         try:
             target.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return [_archive(month, target, progress) for month in _months(before)]
+            return [_archive(month, target, progress) for month in _months(before, keep)]
         except OSError as error:
             raise Conflict("cannot_write", f"The archive cannot be written: {error}") from error
 
 
 def archive_by_age(*, now: datetime | None = None) -> list[ArchivedMonth]:
-    """Archive what is older than ``COST_DETAIL_MONTHS`` whole months; 0 keeps all detail for ever."""
+    """Archive what is older than ``COST_DETAIL_MONTHS`` whole months; 0 keeps all detail for ever.
+
+    A month that somebody has restored stays until it is archived by hand.
+    """
     if not settings.COST_DETAIL_MONTHS:
         return []
     month = month_of(now or timezone.now())
     months = month.year * 12 + month.month - 1 - settings.COST_DETAIL_MONTHS
-    return archive_ledger(before=month.replace(year=months // 12, month=months % 12 + 1))
+    return archive_ledger(
+        before=month.replace(year=months // 12, month=months % 12 + 1), keep=restored_months()
+    )
 
 
-def _months(before: datetime) -> list[datetime]:
+def _months(before: datetime, keep: Collection[datetime]) -> list[datetime]:
     """The months that have rows, or an archive that was begun."""
+    keep = {
+        *keep,
+        *LedgerArchive.objects.filter(state=LedgerArchive.State.RESTORING).values_list("start", flat=True),
+    }
     months = set(
-        LedgerArchive.objects.filter(start__lt=before)
-        .exclude(state=LedgerArchive.State.ARCHIVED)
-        .values_list("start", flat=True)
+        LedgerArchive.objects.filter(start__lt=before, state__in=BEGUN).values_list("start", flat=True)
     )
     rows = CostEvent.objects.filter(occurred_at__lt=before)
     first = rows.aggregate(first=Min("occurred_at"))["first"]
@@ -106,7 +117,7 @@ def _months(before: datetime) -> list[datetime]:
         month = month_of(first)
         months.add(month)
         first = rows.filter(occurred_at__gte=next_month(month)).aggregate(first=Min("occurred_at"))["first"]
-    return sorted(months)
+    return sorted(months - keep)
 
 
 def _would_hold(month: datetime) -> ArchivedMonth:
@@ -143,7 +154,7 @@ def _archive(month: datetime, target: Path, progress: Progress) -> ArchivedMonth
 def _begun(month: datetime, target: Path) -> LedgerArchive:
     """The archive of the month that was begun, or a new one."""
     found: LedgerArchive | None
-    found = LedgerArchive.objects.filter(start=month).exclude(state=LedgerArchive.State.ARCHIVED).first()
+    found = LedgerArchive.objects.filter(start=month, state__in=BEGUN).first()
     if found is not None:
         if found.state == LedgerArchive.State.EXPORTING:
             found.folder = str(target)
@@ -172,9 +183,9 @@ def _sums(archive: LedgerArchive) -> FileSums:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """One run at a time; a process that dies lets go by dying."""
-    busy = Conflict("archive_running", "Another run is archiving the ledger.")
+    busy = Conflict("archive_running", "Another run is archiving the ledger, or restoring an archive.")
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])

@@ -48,11 +48,12 @@ def path_of(archive: LedgerArchive) -> Path:
     return Path(archive.folder) / archive.file_name
 
 
-def check_file(archive: LedgerArchive) -> None:
-    """Raise :class:`Conflict` unless the file is what was recorded of it."""
-    found = read_back(path_of(archive))
+def check_file(archive: LedgerArchive, path: Path | None = None) -> None:
+    """Raise :class:`Conflict` unless the file, at ``path`` if it was moved, is what was recorded of it."""
+    path = path or path_of(archive)
+    found = read_back(path)
     if found.sha256 != archive.sha256 or found.sums.rows != archive.rows:
-        raise Conflict("archive_damaged", f"{path_of(archive)} is not the file that was written.")
+        raise Conflict("archive_damaged", f"{path} is not the file that was written.")
 
 
 def _unchanged(archive: LedgerArchive) -> bool:

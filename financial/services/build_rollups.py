@@ -22,6 +22,7 @@ from financial.models import (
     LedgerArchive,
 )
 from financial.models.cost_event import USAGE_FIELDS
+from financial.selectors.archives import MOVING
 
 from .facets import FacetSubject, facet_owners
 from .rollups import add_to_facet_rollups
@@ -60,8 +61,10 @@ def build_rollups(*, progress: Callable[[int], None] = lambda events: None) -> B
             # Waits for writers that have not seen the new dimensions, and holds off the next ones.
             with connection.cursor() as cursor:
                 cursor.execute(f"LOCK TABLE {CostEventKey._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
-        if LedgerArchive.objects.filter(state=LedgerArchive.State.REMOVING).exists():
-            raise Conflict("archive_running", "A month of the ledger is being archived: finish that first.")
+        if LedgerArchive.objects.filter(state__in=MOVING).exists():
+            raise Conflict(
+                "archive_running", "A month of the ledger is being archived or restored: finish that first."
+            )
         present = {(row.owner_type, row.dimension): row for row in CostFacetDimension.objects.all()}
         gone = [row for name, row in present.items() if name not in wanted]
         for row in gone:

@@ -16,7 +16,7 @@ from agent_factory_site.common.errors import Invalid
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.selectors.entities import FLEET, find_entities
 from financial.models import CostAttribution, CostEvent, CostEventKey, LedgerArchive
-from financial.selectors.archives import archived_sums_differ, archives_of
+from financial.selectors.archives import MOVING, archived_sums_differ, archives_of
 
 from .facets import active_dimensions
 from .verify_rollups import (
@@ -42,7 +42,7 @@ class VerifiedLedger:
     """The outcome: rows read, days compared, what differs, and how many rollups were put right if asked.
 
     ``archived`` are the months whose rollups were compared with the sums of their archives instead,
-    ``skipped`` those that were being archived.
+    ``skipped`` those that were being archived or restored.
     """
 
     rows: int = 0
@@ -106,7 +106,7 @@ def _verify_archived(archives: list[LedgerArchive], outcome: VerifiedLedger) -> 
     month = archives[0].month
     if month in outcome.archived or month in outcome.skipped:
         return
-    if any(archive.state == LedgerArchive.State.REMOVING for archive in archives):
+    if any(archive.state in MOVING for archive in archives):
         outcome.skipped.append(month)
         return
     outcome.archived.append(month)
