@@ -22,6 +22,7 @@ from financial.events import CostsRecorded
 from financial.models import CostAttribution, CostEvent
 from financial.models.cost_event import USAGE_FIELDS
 
+from .budget_spending import Settlement, spend_budgets
 from .entries import Entry
 from .facets import FacetSubject, active_dimensions, facet_owners
 from .rollups import add_to_facet_rollups, add_to_rollups
@@ -69,9 +70,12 @@ class Appended:
 
 
 def append_entries(
-    appended: Sequence[Appended], entities: Mapping[EntityName, int], numbers: Mapping[SeriesName, int]
+    appended: Sequence[Appended],
+    entities: Mapping[EntityName, int],
+    numbers: Mapping[SeriesName, int],
+    settlement: Settlement | None = None,
 ) -> None:
-    """Write the rows, their attributions, one audit event, one domain event, and add to the rollups.
+    """Write the rows, their attributions, one audit event, one domain event, and add to rollups and budgets.
 
     Runs in the caller's transaction, after the event ids were claimed.
     """
@@ -102,6 +106,7 @@ def append_entries(
             ]
         )
     add_to_rollups(sums, fleet)
+    spend_budgets(appended, entities, appended[0].recorded_at, settlement)
 
 
 def _json(value: object) -> str:

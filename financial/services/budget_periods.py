@@ -160,7 +160,7 @@ class Traces:
         self,
         row: PeriodRow,
         rule: BudgetRule,
-        cause: str,
+        cause: Cause,
         event: UUID | None = None,
         hold: UUID | None = None,
         day: date | None = None,
@@ -172,7 +172,7 @@ class Traces:
         excess = row.standing.excess(row.hard)
         if excess:
             row.overrun += excess
-            self.overruns.append((uuid7(), row.id, self.now, excess, cause, event, hold, day))
+            self.overruns.append((uuid7(), row.id, self.now, excess, cause.value, event, hold, day))
         self.note_crossings(row, rule, day)
         return excess
 
@@ -243,7 +243,7 @@ class Traces:
                     period=str(day or key),
                     amount=format_amount(amount),
                     currency=rules[period].currency,
-                    cause=str(cause),
+                    cause=cause,
                 )
             )
 

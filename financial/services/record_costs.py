@@ -27,6 +27,7 @@ from financial.limits import cost_limits
 from financial.models import CostEventKey
 
 from .append import Appended, append_entries
+from .budget_spending import Settlement, missing_rates
 from .corrections import admit_corrections, work_out_corrections
 from .entries import Entry, work_out_entries
 from .rollups import naming_sums
@@ -65,8 +66,10 @@ class Pending:
     repeats: list[int] = field(default_factory=list)
 
 
-def record_costs(*, costs: Sequence[CostItem | list[FieldError]]) -> RecordedCosts:
-    """Record a batch, in the order sent.
+def record_costs(
+    *, costs: Sequence[CostItem | list[FieldError]], settlement: Settlement | None = None
+) -> RecordedCosts:
+    """Record a batch, in the order sent; with ``settlement``, the one cost of that hold.
 
     An item that is a list of errors (it did not decode) is passed through as rejected. A repeated
     event (same source, event id and content) changes nothing; the same id with other content is
@@ -74,14 +77,23 @@ def record_costs(*, costs: Sequence[CostItem | list[FieldError]]) -> RecordedCos
     """
     outcome = RecordedCosts()
     pending = _work_out(_identify(costs, outcome), outcome)
-    record_entries(pending, outcome)
+    record_entries(pending, outcome, settlement)
     return outcome
 
 
-def record_entries(pending: Sequence[Pending], outcome: RecordedCosts) -> None:
+def record_entries(
+    pending: Sequence[Pending], outcome: RecordedCosts, settlement: Settlement | None = None
+) -> None:
     """Record entries that were worked out, each once by its key; ``outcome`` tells what became of them."""
     if not pending:
         return
+    if settlement is None and (refused := missing_rates([item.entry for item in pending])):
+        for place, error in refused.items():
+            item = pending[place]
+            outcome.rejected.update({index: [error] for index in (item.index, *item.repeats)})
+        pending = [item for place, item in enumerate(pending) if place not in refused]
+        if not pending:
+            return
     names: set[EntityName] = {FLEET}
     series: set[SeriesName] = set()
     for item in pending:
@@ -90,7 +102,7 @@ def record_entries(pending: Sequence[Pending], outcome: RecordedCosts) -> None:
     entities = resolve_entities(names)
     numbers = resolve_series(series)
     with naming_sums():
-        retry_conflicts(lambda: _store(pending, entities, numbers, outcome))
+        retry_conflicts(lambda: _store(pending, entities, numbers, outcome, settlement))
 
 
 @dataclass(slots=True)
@@ -153,6 +165,7 @@ def _store(
     entities: dict[EntityName, int],
     numbers: dict[SeriesName, int],
     outcome: RecordedCosts,
+    settlement: Settlement | None,
 ) -> None:
     now = timezone.now()
     with transaction.atomic():
@@ -181,7 +194,7 @@ def _store(
         rows.sort(key=_place)
         known = _known([item.key for item in repeated])
         appended = [Appended(event, item.source, item.event_id, now, entry) for item, event, entry in rows]
-        append_entries(appended, entities, numbers)
+        append_entries(appended, entities, numbers, settlement)
     for (item, _, _), event in zip(rows, appended, strict=True):
         outcome.accepted[item.index] = event
         outcome.amount += event.entry.base_amount
