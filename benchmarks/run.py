@@ -47,6 +47,7 @@ SUBJECTS: Final = (
     Subject("import_file", "Importing a file"),
     Subject("reads", "Reading"),
     Subject("sqlite_fairness", "Taking turns to write", (SQLITE,)),
+    Subject("forecasting", "Forecasting", (SQLITE,)),
 )
 
 

@@ -38,11 +38,12 @@ print(len({modules!r}), sorted({{"django", "celery", "kombu", "rest_framework"}}
 
 
 def _files() -> list[Path]:
-    return sorted(
+    domains = [
         path
         for package in ("agent_factory_site", "financial", "research", "operations", "compliance")
         for path in (ROOT / package).glob("**/domain/**/*.py")
-    )
+    ]
+    return sorted([*domains, *(ROOT / "agent_factory_site" / "common" / "forecasting").glob("*.py")])
 
 
 def _name(path: Path) -> str:
