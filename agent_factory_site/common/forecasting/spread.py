@@ -12,8 +12,8 @@ To that comes what is not known of the drift, which is wrong by the same amount 
 standard error, and in the sum ``sum of h m_h`` times. Its variance is ``s^2 (psi_1^2 / n + 12 / n^3)``: that of the
 mean step of a random walk with steps of ``psi_1 e``, and that of the slope of a line through independent errors.
 
-Two constants close the gap between what a model promises in its own sample and what happens after it. They were
-chosen once for all series, on the futures of the M1 and Tourism competitions and of every other series of M3.
+Two constants close the gap between what a model promises in its own sample and what happens after it. They are
+the same for every series and were chosen from a coarse grid, by the coverage on the M1, M3 and Tourism competitions.
 """
 
 from __future__ import annotations
