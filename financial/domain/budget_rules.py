@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -18,9 +19,13 @@ ROLLING: Final = "rolling:"
 MAX_ROLLING_DAYS: Final = 366
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity, which parse_period keeps: asked for with every cost and budget.
+@dataclass(frozen=True, slots=True, eq=False)
 class PeriodRule:
-    """How a budget divides time: by a unit of the calendar, or a window of ``days`` that moves at midnight."""
+    """How a budget divides time: by a unit of the calendar, or a window of ``days`` that moves at midnight.
+
+    Made by :func:`parse_period`, which returns the same one for the same text and zone.
+    """
 
     unit: Unit
     zone: tzinfo
@@ -31,6 +36,7 @@ class PeriodRule:
         return self.days > 0
 
 
+@lru_cache(maxsize=4096)
 def parse_period(text: str, zone: tzinfo) -> PeriodRule:
     """The rule of ``month`` or ``rolling:30d`` in ``zone``; ``ValueError`` for anything else."""
     if text in UNITS:
@@ -87,17 +93,22 @@ class Places:
     def __init__(self) -> None:
         self._known: dict[tuple[PeriodRule, int], Place] = {}
 
-    def find(self, rule: PeriodRule, instant: datetime) -> Place:
-        """The period row that ``instant`` counts into."""
-        key = (rule, int(instant.timestamp()) // 900)
-        place = self._known.get(key)
+    def find(self, rule: PeriodRule, instant: datetime, quarter: int | None = None) -> Place:
+        """The period row that ``instant``, in the quarter hour of that number, counts into."""
+        if quarter is None:
+            quarter = quarter_of(instant)
+        place = self._known.get((rule, quarter))
         if place is None:
-            place = self._known[key] = place_of(rule, instant)
+            place = self._known[rule, quarter] = place_of(rule, instant)
         return place
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+def quarter_of(instant: datetime) -> int:
+    """The number of the quarter hour that ``instant`` lies in."""
+    return int(instant.timestamp()) // 900
+
+
+class Subject(NamedTuple):
     """What decides whether a cost counts: names as recorded, and the numbers of all entities that see it.
 
     ``entities`` maps each entity's type to its number; ``fleet`` is the number of the whole fleet.
@@ -137,11 +148,20 @@ class BudgetRule:
     models: frozenset[str] = frozenset()
     tags: tuple[tuple[str, str], ...] = ()
     parents: tuple[BudgetRule, ...] = field(default=(), repr=False)
+    filtered: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        filters = (self.cost_types, self.providers, self.models, self.tags)
+        object.__setattr__(self, "filtered", self.counts_until is not None or any(filters))
 
     def lets_through(self, subject: Subject) -> bool:
         """Whether the filters and dates let a cost through, whoever caused it."""
         at = subject.occurred_at
-        if at < self.counts_from or (self.counts_until is not None and at >= self.counts_until):
+        if at < self.counts_from:
+            return False
+        if not self.filtered:
+            return True
+        if self.counts_until is not None and at >= self.counts_until:
             return False
         if self.cost_types and subject.cost_type not in self.cost_types:
             return False
@@ -186,26 +206,21 @@ class BudgetIndex:
         A cost counts into a budget when one of its entities is the budget's and the filters let it
         through, and then into the budgets above that one whose filters let it through as well.
         """
-        found: dict[tuple[UUID, int], Match] = {}
-        for rule, entity in self._candidates(subject):
-            if not rule.lets_through(subject):
-                continue
-            found.setdefault((rule.id, entity), Match(rule, entity))
-            for parent in rule.parents:
-                # A parent is the budget of one entity; only children are per entity.
-                if parent.entity is not None and parent.lets_through(subject):
-                    found.setdefault((parent.id, parent.entity), Match(parent, parent.entity))
-        return list(found.values())
-
-    def _candidates(self, subject: Subject) -> Iterator[tuple[BudgetRule, int]]:
+        found: list[Match] = []
+        above: list[BudgetRule] = []
         by_entity, by_type = self._by_entity, self._by_type
-        for rule in by_entity.get(subject.fleet, ()):
-            yield rule, subject.fleet
-        for kind, number in subject.entities.items():
-            for rule in by_entity.get(number, ()):
-                yield rule, number
-            for rule in by_type.get(kind, ()):
-                yield rule, number
+        for kind, number in (*subject.entities.items(), ("", subject.fleet)):
+            for rule in (*by_entity.get(number, ()), *by_type.get(kind, ())):
+                if rule.lets_through(subject):
+                    found.append(Match(rule, number))
+                    above += rule.parents
+        for parent in above:
+            # A parent is the budget of one entity; only children are per entity.
+            if parent.entity is not None and parent.lets_through(subject):
+                match = Match(parent, parent.entity)
+                if match not in found:
+                    found.append(match)
+        return found
 
 
 def budget_amount(

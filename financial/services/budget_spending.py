@@ -22,6 +22,7 @@ from financial.domain.budget_rules import (
     Subject,
     budget_amount,
     local_day,
+    quarter_of,
     window_days,
 )
 from financial.domain.exchange import Exchange
@@ -223,29 +224,31 @@ class _Moves:
         base: str = settings.BASE_CURRENCY
         rates = self._rates(appended)
         fixed = {part.budget: part.exchange for part in settlement.parts} if settlement else {}
-        found: dict[tuple[UUID, int, Place], _Move] = {}
+        index, places = self._index, self._places
+        found: dict[tuple[BudgetRule, int, Place], _Move] = {}
         for event in appended:
             entry = event.entry
             if not entry.base_amount and not entry.amount:
                 continue
-            for rule, entity in self._index.matches(subject_of(entry, entities)):
-                amount = budget_amount(
-                    rule.currency,
-                    base,
-                    (entry.series[3], entry.amount),
-                    entry.base_amount,
-                    fixed.get(rule.id) or self._exchange(rates, rule, entry),
-                )
-                place = self._places.find(rule.period, entry.occurred_at)
-                move = found.get((rule.id, entity, place))
+            at = entry.occurred_at
+            quarter = quarter_of(at)
+            for rule, entity in index.matches(subject_of(entry, entities)):
+                amount = entry.base_amount
+                if rule.currency != base:
+                    exchange = fixed.get(rule.id) or self._exchange(rates, rule, entry)
+                    own = entry.series[3], entry.amount
+                    amount = budget_amount(rule.currency, base, own, amount, exchange)
+                place = places.find(rule.period, at, quarter)
+                move = found.get((rule, entity, place))
                 if move is None:
-                    late = entry.occurred_at < self._now and place != self._places.find(
-                        rule.period, self._now
-                    )
-                    move = found[rule.id, entity, place] = _Move(rule, late and not rule.period.is_rolling)
-                    self._wanted[Wanted(rule, entity, place, entry.occurred_at)] = move
-                move.add(place.day, settled=amount)
+                    late = at < self._now and place != places.find(rule.period, self._now)
+                    move = found[rule, entity, place] = _Move(rule, late and not rule.period.is_rolling)
+                    self._wanted[Wanted(rule, entity, place, at)] = move
                 move.costs.append((event.id, amount))
+                if place.day is None:
+                    move.settled += amount
+                else:
+                    move.add(place.day, settled=amount)
 
     def _rates(self, appended: Sequence[Appended]) -> dict[tuple[str, date], Exchange]:
         foreign = self._index.currencies - {settings.BASE_CURRENCY}
