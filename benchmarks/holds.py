@@ -96,7 +96,7 @@ def _hold_against_update() -> Outcome:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE financial_budgetperiod SET held = held + %s WHERE id = %s AND "
-                "(good_until IS NULL OR good_until > %s) AND (NOT hard OR settled + held + %s <= \"limit\") "
+                '(good_until IS NULL OR good_until > %s) AND (NOT hard OR settled + held + %s <= "limit") '
                 "RETURNING settled + held, alert_at",
                 [1, row.pk, now, 1],
             )
