@@ -9,10 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db import connection
 
-from agent_factory_site.common.audit.recorder import record_audit
-from agent_factory_site.common.db.bulk import insert_rows
+from agent_factory_site.common.audit.recorder import audit_insert
+from agent_factory_site.common.db.bulk import Insert
 from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.money import format_amount
 from agent_factory_site.common.outbox import publish
@@ -24,8 +23,8 @@ from financial.models.cost_event import USAGE_FIELDS
 
 from .budget_spending import Settlement, spend_budgets
 from .entries import Entry
-from .facets import FacetSubject, active_dimensions, facet_owners
-from .rollups import add_to_facet_rollups, add_to_rollups
+from .facets import FacetSubject, facet_owners
+from .rollups import RollupRows, facet_rollup_rows, rollup_plan, rollup_rows, write_with_rollups
 from .series import SeriesName
 
 EVENT_COLUMNS: Final = (
@@ -91,21 +90,25 @@ def append_entries(
         rows.append(_row(event, entities[entry.entity], series, audit_id))
         attributions.extend([(entity, entry.occurred_at, event.id) for entity in seen_by])
         sums.append(((*seen_by, fleet), entry.occurred_at, series, _measures(entry)))
-    insert_rows(connection, CostEvent._meta.db_table, EVENT_COLUMNS, rows)
-    insert_rows(connection, CostAttribution._meta.db_table, ATTRIBUTION_COLUMNS, attributions)
-    _tell(appended, audit_id)
-    # Last, because rows shared with other writers are locked from here to the commit.
-    if dimensions := active_dimensions():
+    plan = rollup_plan()
+    rollups: list[RollupRows] = []
+    if plan.dimensions:
         subjects = [FacetSubject(event.entry.entities, event.entry.tags) for event in appended]
-        owners = facet_owners(dimensions, subjects, entities)
-        add_to_facet_rollups(
-            [
-                (each, occurred_at, series, measures)
-                for each, (_, occurred_at, series, measures) in zip(owners, sums, strict=True)
-                if each
-            ]
-        )
-    add_to_rollups(sums, fleet)
+        owners = facet_owners(plan.dimensions, subjects, entities)
+        with_facets = [
+            (each, occurred_at, series, measures)
+            for each, (_, occurred_at, series, measures) in zip(owners, sums, strict=True)
+            if each
+        ]
+        rollups += facet_rollup_rows(with_facets, plan.slot)
+    rollups += rollup_rows(sums, fleet, plan.slot)
+    inserts = [
+        Insert(CostEvent._meta.db_table, EVENT_COLUMNS, rows),
+        Insert(CostAttribution._meta.db_table, ATTRIBUTION_COLUMNS, attributions),
+        _tell(appended, audit_id),
+    ]
+    # Last but for the budgets, because rows shared with other writers are locked from here to the commit.
+    write_with_rollups(inserts, rollups)
     spend_budgets(appended, entities, appended[0].recorded_at, settlement)
 
 
@@ -149,15 +152,16 @@ def _measures(entry: Entry) -> tuple[int, ...]:
     return charges, entry.unpriced, entry.amount, entry.base_amount, *entry.usage
 
 
-def _tell(appended: Sequence[Appended], audit_id: UUID) -> None:
+def _tell(appended: Sequence[Appended], audit_id: UUID) -> Insert:
+    """Publish what was recorded; its audit event."""
     amount = format_amount(sum(event.entry.base_amount for event in appended))
     first, last = appended[0].id, appended[-1].id
-    record_audit(
+    runs = sorted({event.entry.run_id for event in appended if event.entry.run_id})
+    publish(CostsRecorded(batch=str(audit_id), events=len(appended), amount=amount, runs=runs))
+    return audit_insert(
         action="record",
         target_type="financial.CostEvent",
         target_id=str(first) if len(appended) == 1 else "",
         changes={"events": len(appended), "amount": amount, "first": str(first), "last": str(last)},
         event_id=audit_id,
     )
-    runs = sorted({event.entry.run_id for event in appended if event.entry.run_id})
-    publish(CostsRecorded(batch=str(audit_id), events=len(appended), amount=amount, runs=runs))

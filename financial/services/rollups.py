@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connection
 
-from agent_factory_site.common.db.bulk import OutOfRange, upsert_add
+from agent_factory_site.common.db.bulk import Addition, Insert, OutOfRange, write_all
 from agent_factory_site.common.errors import Conflict
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import MAX_NANO
@@ -29,7 +30,7 @@ SLOTS: Final = 8
 _SLOT_LOCKS: Final = 0x61665F73
 """The name space of the advisory locks of slots."""
 _FREE_SLOT: Final = (
-    "SELECT slot FROM generate_series(0, %s) AS slot WHERE pg_try_advisory_xact_lock(%s, slot) LIMIT 1"
+    "(SELECT slot FROM generate_series(0, %s) AS slot WHERE pg_try_advisory_xact_lock(%s, slot) LIMIT 1)"
 )
 ADD_COLUMNS: Final = ("events", "unpriced", "amount", "base_amount", *USAGE_FIELDS)
 ADD_TYPES: Final = ("bigint",) * len(ADD_COLUMNS)
@@ -42,19 +43,43 @@ Event = tuple[Sequence[Any], datetime, int, tuple[int, ...]]
 """Owners (entities, or entities under facets), time, series, and values as ``ADD_COLUMNS``."""
 
 
-def writer_slot() -> int:
-    """The slot this transaction adds to until it ends: the lowest that no other one adds to now.
+class RollupPlan(NamedTuple):
+    """What a transaction that records costs adds to: its slot, and the dimensions that have facet rollups."""
 
-    So concurrent writers share no row, and a ledger that is written by one at a time has one row per
-    key to read. Should all slots be taken, one is shared by waiting for its rows. SQLite has one writer
-    at a time: one slot.
+    slot: int
+    dimensions: list[CostFacetDimension]
+
+
+def rollup_plan() -> RollupPlan:
+    """The present dimensions, and the slot this transaction adds to until it ends, in one statement.
+
+    Asked after the transaction's first write to the ledger: the command that adds a dimension waits for
+    writers that have not seen it. The slot is the lowest that no other transaction adds to now, so that
+    concurrent writers share no row, and a ledger that is written by one at a time has one row per key
+    to read. Should all slots be taken, one is shared by waiting for its rows. SQLite has one writer at a
+    time: one slot.
     """
-    if connection.vendor == "sqlite":
-        return 0
+    slot, parameters = (
+        ("0", None) if connection.vendor == "sqlite" else (_FREE_SLOT, [SLOTS - 1, _SLOT_LOCKS])
+    )
+    # Asked in every batch, also of one event: a queryset takes four times as long as its statement.
+    columns = ("id", "owner_type", "dimension")
     with connection.cursor() as cursor:
-        cursor.execute(_FREE_SLOT, [SLOTS - 1, _SLOT_LOCKS])
-        row = cursor.fetchone()
-    return int(row[0]) if row else os.getpid() % SLOTS
+        cursor.execute(
+            f"SELECT {slot}, {', '.join(columns)} FROM (SELECT 1) AS one"  # noqa: S608
+            f" LEFT JOIN {CostFacetDimension._meta.db_table} ON true ORDER BY id",
+            parameters,
+        )
+        rows = cursor.fetchall()
+    found = rows[0][0]
+    return RollupPlan(
+        os.getpid() % SLOTS if found is None else int(found),
+        [
+            CostFacetDimension.from_db(connection.alias, columns, row)
+            for _, *row in rows
+            if row[0] is not None
+        ],
+    )
 
 
 RollupModel = (
@@ -62,16 +87,26 @@ RollupModel = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RollupRows:
+    """Rows to add to one kind of rollup, in the order in which they are locked: keys, then ``ADD_COLUMNS``."""
+
+    model: RollupModel
+    key_columns: Sequence[str]
+    key_types: Sequence[str]
+    rows: Sequence[tuple[int, ...]]
+
+    def addition(self) -> Addition:
+        types = (*self.key_types, *ADD_TYPES)
+        return Addition(self.model._meta.db_table, self.key_columns, ADD_COLUMNS, types, self.rows)
+
+
 class RollupOutOfRange(OutOfRange):
     """One of the rollups would pass 64 bits; which one is found out by :func:`naming_sums`."""
 
-    def __init__(
-        self, model: RollupModel, key_columns: Sequence[str], rows: Sequence[tuple[int, ...]]
-    ) -> None:
+    def __init__(self, rollups: Sequence[RollupRows]) -> None:
         super().__init__()
-        self.model = model
-        self.key_columns = key_columns
-        self.rows = rows
+        self.rollups = rollups
 
 
 @contextmanager
@@ -89,25 +124,27 @@ def naming_sums() -> Iterator[None]:
 
 
 def _passing(error: RollupOutOfRange) -> str:
-    keys = len(error.key_columns)
-    stored = {
-        row[:keys]: row[keys:]
-        for start in range(0, len(error.rows), 200)
-        for row in _stored(error, error.rows[start : start + 200])
-    }
-    for row in error.rows:
-        before = stored.get(row[:keys], (0,) * len(ADD_COLUMNS))
-        for name, value, addend in zip(ADD_COLUMNS, before, row[keys:], strict=True):
-            if not -MAX_NANO - 1 <= value + addend <= MAX_NANO:
-                return f"{name} of {_words(error.model, dict(zip(error.key_columns, row, strict=False)))}"
+    for rollup in error.rollups:
+        keys = len(rollup.key_columns)
+        stored = {
+            row[:keys]: row[keys:]
+            for start in range(0, len(rollup.rows), 200)
+            for row in _stored(rollup, rollup.rows[start : start + 200])
+        }
+        for row in rollup.rows:
+            before = stored.get(row[:keys], (0,) * len(ADD_COLUMNS))
+            for name, value, addend in zip(ADD_COLUMNS, before, row[keys:], strict=True):
+                if not -MAX_NANO - 1 <= value + addend <= MAX_NANO:
+                    key = dict(zip(rollup.key_columns, row, strict=False))
+                    return f"{name} of {_words(rollup.model, key)}"
     # Another writer took something off it in between.
     return "a rollup"
 
 
-def _stored(error: RollupOutOfRange, rows: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    wanted = {f"{name}__in": {row[index] for row in rows} for index, name in enumerate(error.key_columns)}
-    found = error.model._default_manager.filter(**wanted)
-    return list(found.values_list(*error.key_columns, *ADD_COLUMNS))
+def _stored(rollup: RollupRows, rows: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    wanted = {f"{name}__in": {row[index] for row in rows} for index, name in enumerate(rollup.key_columns)}
+    found = rollup.model._default_manager.filter(**wanted)
+    return list(found.values_list(*rollup.key_columns, *ADD_COLUMNS))
 
 
 def _words(model: RollupModel, key: Mapping[str, int]) -> str:
@@ -122,15 +159,6 @@ def _words(model: RollupModel, key: Mapping[str, int]) -> str:
     return f"{whose} over the quarter hour from {start:%Y-%m-%d %H:%M} UTC ({series})"
 
 
-def _upsert(
-    model: RollupModel, key_columns: Sequence[str], types: Sequence[str], rows: Sequence[tuple[int, ...]]
-) -> None:
-    try:
-        upsert_add(connection, model._meta.db_table, key_columns, ADD_COLUMNS, (*types, *ADD_TYPES), rows)
-    except OutOfRange as error:
-        raise RollupOutOfRange(model, key_columns, rows) from error
-
-
 def _quarters(events: Sequence[Event]) -> dict[Any, list[int]]:
     return sum_quarters(
         (owners, int(occurred_at.timestamp()) // QUARTER_SECONDS, series, values)
@@ -138,26 +166,41 @@ def _quarters(events: Sequence[Event]) -> dict[Any, list[int]]:
     )
 
 
-def add_to_rollups(events: Sequence[Event], fleet: int) -> None:
-    """Add ``events`` to the quarter hours and days of their entities.
+def write_with_rollups(inserts: Sequence[Insert], rollups: Sequence[RollupRows]) -> None:
+    """Write ``inserts``, then add to ``rollups``: rows that other writers share are locked last."""
+    try:
+        write_all(connection, [*inserts, *[each.addition() for each in rollups]])
+    except OutOfRange as error:
+        raise RollupOutOfRange(rollups) from error
 
-    Rows are locked in one order everywhere, the fleet's, which every writer wants, last.
+
+def rollup_rows(events: Sequence[Event], fleet: int, slot: int) -> list[RollupRows]:
+    """What ``events`` add to the quarter hours and days of their entities.
+
+    Rows are in one order everywhere, the fleet's, which every writer wants, last.
     """
     quarters = _quarters(events)
-    slot = writer_slot()
+    found = []
     for model, sums in ((CostRollupQuarter, quarters), (CostRollupDay, fold_days(quarters))):
         ordered = sorted(sums, key=lambda key: (key[0] == fleet, key))
         rows = [(*key, slot, *sums[key]) for key in ordered]
-        _upsert(model, KEY_COLUMNS, KEY_TYPES, rows)
+        found.append(RollupRows(model, KEY_COLUMNS, KEY_TYPES, rows))
+    return found
 
 
-def add_to_facet_rollups(events: Sequence[Event]) -> None:
-    """Add ``events`` to the quarter hours and days of their entities under each facet."""
+def facet_rollup_rows(events: Sequence[Event], slot: int) -> list[RollupRows]:
+    """What ``events`` add to the quarter hours and days of their entities under each facet."""
     quarters = _quarters(events)
-    slot = writer_slot()
+    found = []
     for model, sums in ((CostFacetRollupQuarter, quarters), (CostFacetRollupDay, fold_days(quarters))):
         rows = [
             (owner.entity, owner.dimension, bucket, owner.facet, series, slot, *sums[owner, bucket, series])
             for owner, bucket, series in sorted(sums)
         ]
-        _upsert(model, FACET_KEY_COLUMNS, FACET_KEY_TYPES, rows)
+        found.append(RollupRows(model, FACET_KEY_COLUMNS, FACET_KEY_TYPES, rows))
+    return found
+
+
+def add_to_facet_rollups(events: Sequence[Event]) -> None:
+    """Add ``events`` to the quarter hours and days of their entities under each facet."""
+    write_with_rollups([], facet_rollup_rows(events, rollup_plan().slot))

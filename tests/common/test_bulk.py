@@ -13,7 +13,15 @@ from django.db import IntegrityError, connection, models, transaction
 from django.db.models import CompositePrimaryKey
 from django.db.transaction import TransactionManagementError
 
-from agent_factory_site.common.db.bulk import OutOfRange, insert_ignore_returning, insert_rows, upsert_add
+from agent_factory_site.common.db.bulk import (
+    Addition,
+    Insert,
+    OutOfRange,
+    insert_ignore_returning,
+    insert_rows,
+    upsert_add,
+    write_all,
+)
 from agent_factory_site.common.errors import DomainError
 
 MOST = 2**63 - 1
@@ -56,7 +64,22 @@ class Sums(models.Model):
         return f"{self.a} {self.b}"
 
 
+class Plain(models.Model):
+    """Nothing that has to be quoted."""
+
+    id = models.UUIDField(primary_key=True)
+    number = models.BigIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        app_label = "bulk_tests"
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
 SAMPLE = Sample._meta.db_table
+PLAIN = Plain._meta.db_table
 SUMS = Sums._meta.db_table
 COLUMNS = ("id", "other", "number", "small", "flag", "name", "text", "at", "day", "data", "raw")
 
@@ -66,10 +89,12 @@ def tables(transactional_db: None) -> Iterator[None]:
     with connection.schema_editor() as editor:
         editor.create_model(Sample)
         editor.create_model(Sums)
+        editor.create_model(Plain)
     yield
     with connection.schema_editor() as editor:
         editor.delete_model(Sample)
         editor.delete_model(Sums)
+        editor.delete_model(Plain)
 
 
 def _row(**values: Any) -> tuple[Any, ...]:
@@ -331,3 +356,72 @@ def test_values_past_64_bits_are_refused(tables: None, count: int, value: int) -
     with pytest.raises(OutOfRange):
         _add(*((i, 0, value, 0) for i in range(count)))
     assert Sample.objects.count() == Sums.objects.count() == 0
+
+
+@pytest.mark.parametrize("count", [1, 3, 40, 300])
+def test_rows_without_anything_to_quote_equal_those_of_the_orm(tables: None, count: int) -> None:
+    rows = [(uuid.uuid4(), (MOST, LEAST, 0, i)[i % 4], TIMES[i % len(TIMES)]) for i in range(count)]
+    with transaction.atomic():
+        insert_rows(connection, PLAIN, ("id", "number", "at"), rows[: count // 2])
+        taken = insert_ignore_returning(
+            connection, PLAIN, ("id", "number", "at"), ("uuid", "bigint", "timestamptz"), rows, "id"
+        )
+    assert taken == {row[0] for row in rows[count // 2 :]}
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, number, at FROM {PLAIN} ORDER BY id")
+        raw = cursor.fetchall()
+    Plain.objects.all().delete()
+    Plain.objects.bulk_create(Plain(id=key, number=number, at=at) for key, number, at in rows)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, number, at FROM {PLAIN} ORDER BY id")
+        assert cursor.fetchall() == raw
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_time_without_a_zone_is_refused_beside_plain_values(tables: None, count: int) -> None:
+    rows = [(uuid.uuid4(), 1, TIMES[0].replace(tzinfo=None)) for _ in range(count)]
+    with pytest.raises(TypeError, match="time.* zone"), transaction.atomic():
+        insert_rows(connection, PLAIN, ("id", "number", "at"), rows)
+    assert not Plain.objects.exists()
+
+
+def _several(plain: int, sums: int) -> list[Insert | Addition]:
+    types = ("bigint", "int", "bigint", "bigint")
+    return [
+        Insert(PLAIN, ("id", "number", "at"), [(uuid.uuid4(), n, TIMES[0]) for n in range(plain)]),
+        Insert(SAMPLE, COLUMNS, [_row(name="100 %s; --", data='{"a": "50%"}')]),
+        Addition(SUMS, ("a", "b"), ("x", "y"), types, [(n, 0, 1, n) for n in range(sums)]),
+        Addition(SUMS, ("a", "b"), ("x", "y"), types, []),
+        # Later ones find what earlier ones wrote.
+        Addition(SUMS, ("a", "b"), ("x", "y"), types, [(0, 0, MOST - 1, 0)]),
+    ]
+
+
+@pytest.mark.parametrize("plain", [2, 400])
+@pytest.mark.parametrize("sums", [2, 400])
+def test_writes_to_several_tables_are_carried_out_in_order(tables: None, plain: int, sums: int) -> None:
+    with transaction.atomic():
+        write_all(connection, _several(plain, sums))
+    assert list(Plain.objects.order_by("number").values_list("number", flat=True)) == list(range(plain))
+    assert list(Sample.objects.values_list("name", "data")) == [("100 %s; --", {"a": "50%"})]
+    expected = [(n, 0, MOST if n == 0 else 1, n) for n in range(sums)]
+    assert list(Sums.objects.order_by("a").values_list("a", "b", "x", "y")) == expected
+
+
+def test_a_sum_out_of_range_takes_back_what_was_written_with_it(tables: None) -> None:
+    types = ("bigint", "int", "bigint", "bigint")
+    writes = [*_several(2, 2), Addition(SUMS, ("a", "b"), ("x", "y"), types, [(0, 0, 1, 0)])]
+    with pytest.raises(OutOfRange), transaction.atomic():
+        write_all(connection, writes)
+    assert not Plain.objects.exists()
+    assert not Sample.objects.exists()
+    assert not Sums.objects.exists()
+
+
+def test_a_repeated_key_is_refused_before_anything_is_written(tables: None) -> None:
+    types = ("bigint", "int", "bigint", "bigint")
+    twice = Addition(SUMS, ("a", "b"), ("x", "y"), types, [(7, 0, 1, 0), (7, 0, 2, 0)])
+    with transaction.atomic():
+        with pytest.raises(ValueError, match="repeat a key"):
+            write_all(connection, [*_several(2, 2), twice])
+        assert not Plain.objects.exists()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -30,11 +31,41 @@ class OutOfRange(Invalid):
         super().__init__("out_of_range", "a value or a sum does not fit 64 bits")
 
 
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """``rows`` to insert, values in the order of ``columns``."""
+
+    table: str
+    columns: Sequence[str]
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """``rows`` (keys, then addends) to insert, or to add to the rows that have their keys; see :func:`upsert_add`."""
+
+    table: str
+    key_columns: Sequence[str]
+    add_columns: Sequence[str]
+    types: Sequence[str]
+    rows: Rows
+
+
+def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Insert | Addition]) -> None:
+    """Carry out ``writes`` in their order; on PostgreSQL neighbours of few rows go in one message."""
+    for write in writes:
+        if isinstance(write, Addition):
+            keys = len(write.key_columns)
+            if len({tuple(row[:keys]) for row in write.rows}) != len(write.rows):
+                raise ValueError(f"rows for {write.table} repeat a key: add them up first")
+    if some := [write for write in writes if write.rows]:
+        with _writing(connection) as backend:
+            backend.write_all(connection, some)
+
+
 def insert_rows(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Rows) -> None:
     """Insert ``rows`` (values in the order of ``columns``), or none of them."""
-    if rows:
-        with _writing(connection) as backend:
-            backend.insert_rows(connection, table, columns, rows)
+    write_all(connection, [Insert(table, columns, rows)])
 
 
 def insert_ignore_returning(
@@ -71,12 +102,7 @@ def upsert_add(
     unique constraint; no two rows share a key (``ValueError``). A sum past 64 bits raises
     :class:`OutOfRange` on both databases and undoes the caller's innermost ``atomic`` block.
     """
-    if not rows:
-        return
-    if len({tuple(row[: len(key_columns)]) for row in rows}) != len(rows):
-        raise ValueError(f"rows for {table} repeat a key: add them up first")
-    with _writing(connection) as backend:
-        backend.upsert_add(connection, table, key_columns, add_columns, types, rows)
+    write_all(connection, [Addition(table, key_columns, add_columns, types, rows)])
 
 
 @contextmanager

@@ -3,16 +3,18 @@
 Measured per 1,000 rows on one connection: binary COPY takes 0.6 of the time of text COPY, and a
 temporary table with INSERT … SELECT 0.4 to 0.6 of INSERT … SELECT FROM unnest(arrays), at a quarter
 of the client's processor time. Below some 100 values one INSERT … VALUES is the quickest. Integers,
-which need no quoting, are written into the statement, a third of the time of parameters: up to some
-ten rows as VALUES, up to some 250 as arrays.
+UUIDs and times, which need no quoting, are written into the statement, a third of the time of
+parameters: integers up to some ten rows as VALUES, all up to some 250 rows as arrays. Statements that
+return nothing go in one message where they follow each other: each message costs both sides a wake-up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from hashlib import blake2b
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -25,9 +27,12 @@ from psycopg.errors import NumericValueOutOfRange
 from psycopg.postgres import types as registry
 from psycopg.pq import Format
 
+from . import Addition, Insert
+
 _FEW_VALUES: Final = 100
 _FEW_INTEGER_ROWS: Final = 12
-_MAX_INTEGER_ROWS: Final = 250
+_MAX_ARRAY_ROWS: Final = 250
+_ARRAY_TYPES: Final = {int: "bigint", UUID: "uuid", datetime: "timestamptz"}
 _ALLOWED: Final = (int, str, bytes, float, date, UUID, type(None))
 _JSONB_VERSION: Final = b"\x01"
 
@@ -52,12 +57,37 @@ class _JsonText(Dumper):
         return _JSONB_VERSION + str.encode(obj)
 
 
-def insert_rows(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Any) -> None:
-    if _few(columns, rows):
-        with connection.cursor() as cursor:
-            cursor.execute(_values(connection, table, columns, rows), _flat(rows))
-    else:
-        _copy(connection, table, columns, _types_of(connection, table, tuple(columns)), rows)
+Statement = tuple[str, list[Any]]
+"""SQL and its parameters."""
+
+
+def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Insert | Addition]) -> None:
+    waiting: list[Statement] = []
+    with connection.cursor() as cursor:
+        for write in writes:
+            statement = (
+                _insertion(connection, write) if isinstance(write, Insert) else _addition(connection, write)
+            )
+            if statement is not None:
+                waiting.append(statement)
+                continue
+            _send(cursor, waiting)
+            waiting = []
+            if isinstance(write, Insert):
+                types = _types_of(connection, write.table, tuple(write.columns))
+                _copy(connection, write.table, write.columns, types, write.rows)
+            else:
+                columns = (*write.key_columns, *write.add_columns)
+                tail = _tail(connection, write)
+                _insert_staged(connection, cursor, write.table, columns, write.types, write.rows, tail)
+        _send(cursor, waiting)
+
+
+def _send(cursor: Any, statements: Sequence[Statement]) -> None:
+    if statements:
+        # Without parameters nothing is taken for a placeholder.
+        parameters = [value for _, values in statements for value in values]
+        cursor.execute("; ".join([sql for sql, _ in statements]), parameters or None)
 
 
 def insert_ignore_returning(
@@ -71,30 +101,53 @@ def insert_ignore_returning(
     tail = f" ON CONFLICT DO NOTHING RETURNING {connection.ops.quote_name(key)}"
     position = list(columns).index(key)
     with connection.cursor() as cursor:
-        _insert_with(connection, cursor, table, columns, types, rows, tail)
+        if statement := _small(connection, table, columns, types, rows, tail):
+            cursor.execute(statement[0], statement[1] or None)
+        else:
+            _insert_staged(connection, cursor, table, columns, types, rows, tail)
         if cursor.rowcount == len(rows):
             return {row[position] for row in rows}
         return {value for (value,) in cursor.fetchall()}
-
-
-def upsert_add(
-    connection: BaseDatabaseWrapper,
-    table: str,
-    key_columns: Sequence[str],
-    add_columns: Sequence[str],
-    types: Sequence[str],
-    rows: Any,
-) -> None:
-    tail = _additions(connection, table, tuple(key_columns), tuple(add_columns))
-    with connection.cursor() as cursor:
-        _insert_with(connection, cursor, table, (*key_columns, *add_columns), types, rows, tail)
 
 
 def is_out_of_range(error: DataError) -> bool:
     return isinstance(error.__cause__, NumericValueOutOfRange)
 
 
-def _insert_with(
+def _insertion(connection: BaseDatabaseWrapper, write: Insert) -> Statement | None:
+    """One statement for few rows."""
+    types = None
+    if len(write.rows) <= _MAX_ARRAY_ROWS:
+        types = [_ARRAY_TYPES.get(type(value), "") for value in write.rows[0]]
+    return _small(connection, write.table, write.columns, types, write.rows, "")
+
+
+def _addition(connection: BaseDatabaseWrapper, write: Addition) -> Statement | None:
+    columns = (*write.key_columns, *write.add_columns)
+    return _small(connection, write.table, columns, write.types, write.rows, _tail(connection, write))
+
+
+def _tail(connection: BaseDatabaseWrapper, write: Addition) -> str:
+    return _additions(connection, write.table, tuple(write.key_columns), tuple(write.add_columns))
+
+
+def _small(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[str] | None,
+    rows: Any,
+    tail: str,
+) -> Statement | None:
+    """One statement for ``rows``, or None where they are too many."""
+    if types is not None and len(rows) <= _MAX_ARRAY_ROWS and (source := _unquoted(types, rows)):
+        return f"{_insert_into(connection, table, tuple(columns))} {source}{tail}", []
+    if _few(columns, rows):
+        return _values(connection, table, columns, rows) + tail, _flat(rows)
+    return None
+
+
+def _insert_staged(
     connection: BaseDatabaseWrapper,
     cursor: Any,
     table: str,
@@ -103,12 +156,6 @@ def _insert_with(
     rows: Any,
     tail: str,
 ) -> None:
-    if len(rows) <= _MAX_INTEGER_ROWS and (source := _integers(types, rows)):
-        cursor.execute(f"{_insert_into(connection, table, tuple(columns))} {source}{tail}")
-        return
-    if _few(columns, rows):
-        cursor.execute(_values(connection, table, columns, rows) + tail, _flat(rows))
-        return
     quote = connection.ops.quote_name
     named = list(zip(columns, types, strict=True))
     stage = f"pg_temp.bulk_{blake2b(repr((table, named)).encode(), digest_size=8).hexdigest()}"
@@ -194,17 +241,32 @@ def _additions(
     return text
 
 
-def _integers(types: Sequence[str], rows: Any) -> str | None:
-    """``rows`` as the source of an INSERT, or None where not every value is an integer."""
-    if set(map(type, chain.from_iterable(rows))) != {int}:
-        return None
-    if len(rows) <= _FEW_INTEGER_ROWS:
+def _unquoted(types: Sequence[str], rows: Any) -> str | None:
+    """``rows`` as the source of an INSERT, or None where a value would have to be quoted."""
+    found = set(map(type, chain.from_iterable(rows)))
+    if found == {int} and len(rows) <= _FEW_INTEGER_ROWS:
         return "VALUES " + ", ".join([f"({', '.join(map(str, row))})" for row in rows])
-    arrays = [
-        f"'{{{','.join(map(str, values))}}}'::{name}[]"
-        for name, values in zip(types, zip(*rows, strict=True), strict=True)
-    ]
+    if not found <= _ARRAY_TYPES.keys():
+        return None
+    arrays = []
+    for name, values in zip(types, zip(*rows, strict=True), strict=True):
+        texts = map(str, values) if found == {int} else _texts(values)
+        if texts is None:
+            return None
+        arrays.append(f"'{{{','.join(texts)}}}'::{name}[]")
     return f"SELECT * FROM unnest({', '.join(arrays)})"
+
+
+def _texts(values: Sequence[Any]) -> Iterable[str] | None:
+    """``values`` as the elements of an array; None where they are of several types, or of local time."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return map(str, values)
+    if kinds == {UUID}:
+        return map("%032x".__mod__, map(attrgetter("int"), values))
+    if kinds == {datetime} and all(map(attrgetter("tzinfo"), values)):
+        return map(datetime.isoformat, values)
+    return None
 
 
 def _flat(rows: Any) -> list[Any]:

@@ -11,12 +11,22 @@ from uuid import UUID
 from django.db import DataError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from . import Addition, Insert
+
 _BOUND_AS_IS: Final = frozenset({int, str, bool, float, bytes, type(None)})
 
 
-def insert_rows(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(_insert(connection, table, columns), storable(columns, rows))
+def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Insert | Addition]) -> None:
+    for write in writes:
+        if isinstance(write, Insert):
+            sql, rows = _insert(connection, write.table, write.columns), storable(write.columns, write.rows)
+            with connection.cursor() as cursor:
+                if len(rows) == 1:
+                    cursor.execute(sql, rows[0])
+                else:
+                    cursor.executemany(sql, rows)
+        else:
+            _upsert_add(connection, write)
 
 
 def insert_ignore_returning(
@@ -46,28 +56,24 @@ def insert_ignore_returning(
     return inserted
 
 
-def upsert_add(
-    connection: BaseDatabaseWrapper,
-    table: str,
-    key_columns: Sequence[str],
-    add_columns: Sequence[str],
-    types: Sequence[str],
-    rows: Any,
-) -> None:
+def _upsert_add(connection: BaseDatabaseWrapper, write: Addition) -> None:
     quote = connection.ops.quote_name
-    columns = (*key_columns, *add_columns)
-    sums = {quote(name): f"{quote(table)}.{quote(name)} + excluded.{quote(name)}" for name in add_columns}
+    table = write.table
+    columns = (*write.key_columns, *write.add_columns)
+    sums = {
+        quote(name): f"{quote(table)}.{quote(name)} + excluded.{quote(name)}" for name in write.add_columns
+    }
     # An integer sum past 64 bits quietly becomes a float here: such a row is left alone, and missed below.
     fits = " AND ".join(f"typeof({value}) = 'integer'" for value in sums.values())
     sql = (
         _insert(connection, table, columns)
-        + f" ON CONFLICT ({', '.join(map(quote, key_columns))}) DO UPDATE"
+        + f" ON CONFLICT ({', '.join(map(quote, write.key_columns))}) DO UPDATE"
         + f" SET {', '.join(f'{name} = {value}' for name, value in sums.items())}"
         + f" WHERE {fits}"
     )
     with connection.cursor() as cursor:
-        cursor.executemany(sql, storable(columns, rows))
-        if cursor.rowcount != len(rows):
+        cursor.executemany(sql, storable(columns, write.rows))
+        if cursor.rowcount != len(write.rows):
             raise OverflowError(f"a sum in {table} does not fit 64 bits")
 
 
