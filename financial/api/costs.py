@@ -78,13 +78,13 @@ class CostsView(ApiView):
                 raise Conflict("event_conflict", CONFLICT.detail, errors)
             raise Invalid.fields(*errors)
         if outcome.duplicates:
-            return Response(_known(outcome.duplicates[0], renderings.stored_event))
+            return Response(known_event(outcome.duplicates[0], renderings.stored_event))
         event = outcome.accepted[0]
         location = f"/api/v1/financial/costs/{event.id}"
         return Response(renderings.recorded_event(event), status=201, headers={"Location": location})
 
 
-def _known(event_id: UUID, show: Callable[[CostEventRow], dict[str, Any]]) -> dict[str, Any]:
+def known_event(event_id: UUID, show: Callable[[CostEventRow], dict[str, Any]]) -> dict[str, Any]:
     """An event that was recorded; of one whose details are archived, what is still known."""
     try:
         return show(find_cost_event(event_id))
@@ -104,7 +104,7 @@ class CostEventView(ApiView):
         operation_id="get_cost", summary="One recorded cost", responses={200: schemas.CostWithNetSchema}
     )
     def get(self, request: Request, event_id: UUID) -> Response:
-        return Response(_known(event_id, renderings.stored_event_with_net))
+        return Response(known_event(event_id, renderings.stored_event_with_net))
 
 
 class EntityCostsView(ApiView):

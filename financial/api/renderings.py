@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,11 +10,12 @@ from django.conf import settings
 
 from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.money import format_amount
-from financial.models import CostEvent
+from financial.models import CostEvent, Hold
 from financial.models.cost_event import USAGE_FIELDS
 from financial.selectors.archives import ArchivedCost
 from financial.selectors.breakdown import CostBreakdown, CostSums
 from financial.selectors.cost_events import CostEventRow
+from financial.selectors.holds import HeldBudget
 from financial.services.append import Appended
 from financial.services.entries import stored_entry
 from financial.services.record_costs import RecordedCosts
@@ -80,15 +81,23 @@ def archived_event(cost: ArchivedCost) -> dict[str, Any]:
     }
 
 
+def recorded_event_with_net(event: Appended) -> dict[str, Any]:
+    """An event as it was recorded just now, as :func:`stored_event_with_net` shows it."""
+    return _with_net(recorded_event(event), event.entry.amount, ())
+
+
 def stored_event_with_net(row: CostEventRow) -> dict[str, Any]:
     """A ledger row, and what it comes to with its corrections."""
-    answer = stored_event(row)
-    if row.event.kind != CostEvent.Kind.CHARGE:
+    return _with_net(stored_event(row), row.event.amount, row.corrections)
+
+
+def _with_net(answer: dict[str, Any], amount: int, corrections: Sequence[CostEvent]) -> dict[str, Any]:
+    if answer["kind"] != CostEvent.Kind.CHARGE:
         return answer
-    net = row.event.amount + sum(each.amount for each in row.corrections)
+    net = amount + sum(each.amount for each in corrections)
     return {
         **answer,
-        "net_amount": None if answer["unpriced"] and not row.corrections else format_amount(net),
+        "net_amount": None if answer["unpriced"] and not corrections else format_amount(net),
         "corrections": [
             {
                 "id": str(each.id),
@@ -96,8 +105,36 @@ def stored_event_with_net(row: CostEventRow) -> dict[str, Any]:
                 "reason": each.reason,
                 "recorded_at": instant(each.recorded_at),
             }
-            for each in row.corrections
+            for each in corrections
         ],
+    }
+
+
+def hold(
+    row: Hold,
+    budgets: Iterable[HeldBudget],
+    event: dict[str, Any] | None = None,
+    state: str | None = None,
+) -> dict[str, Any]:
+    """A hold, what it takes of each budget, and the ``event`` that it was settled with."""
+    return {
+        "id": str(row.id),
+        "state": str(state or row.state),
+        "amount": format_amount(row.amount),
+        "currency": row.currency,
+        "created_at": instant(row.created_at),
+        "expires_at": instant(row.expires_at),
+        "budgets": [
+            {
+                "id": str(budget.id),
+                "name": budget.name,
+                "period": budget.key,
+                "amount": format_amount(budget.amount),
+                "currency": budget.currency,
+            }
+            for budget in budgets
+        ],
+        "event": event,
     }
 
 

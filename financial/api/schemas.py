@@ -24,7 +24,7 @@ RECORD_DESCRIPTION: Final = (
 )
 
 
-def _request_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def request_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
     _, components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
     schema = dict(components[struct.__name__])
     schema["properties"] = {name: _inline(value, components) for name, value in schema["properties"].items()}
@@ -42,7 +42,7 @@ def _inline(schema: Any, components: dict[str, Any]) -> Any:
     return schema
 
 
-_COST: Final = {"anyOf": [_request_schema(CostInput), _request_schema(Correction)]}
+_COST: Final = {"anyOf": [request_schema(CostInput), request_schema(Correction)]}
 COST_REQUEST: Final = {
     "application/json": {"oneOf": [_COST, {"type": "array", "items": _COST}]},
     "application/x-ndjson": {"type": "string", "description": "One cost per line."},
@@ -206,11 +206,11 @@ EXPORT_PARAMETERS: Final = [
     ),
     _text("tag:{key}", "Only costs tagged so: tag:env=prod. Several tags narrow further."),
 ]
-LIST_PARAMETERS: Final = [
-    *EXPORT_PARAMETERS,
+PAGE_PARAMETERS: Final = [
     _text("cursor", "From next or previous."),
-    OpenApiParameter("limit", int, description="Events per page."),
+    OpenApiParameter("limit", int, description="Results per page, up to 500. Default 50."),
 ]
+LIST_PARAMETERS: Final = [*EXPORT_PARAMETERS, *PAGE_PARAMETERS]
 BREAKDOWN_CSV: Final = OpenApiResponse(
     OpenApiTypes.STR, "The groups: a column per grouping, then their sums."
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import archives, costs, estimates, exchange_rates, exports, prices, unit_prices
+from . import archives, costs, estimates, exchange_rates, exports, holds, prices, unit_prices
 
 urlpatterns = [
     path("costs", costs.CostsView.as_view(), name="costs"),
@@ -12,6 +12,10 @@ urlpatterns = [
     path("costs/export", exports.CostExportView.as_view(), name="cost-export"),
     path("costs/<uuid:event_id>", costs.CostEventView.as_view(), name="cost"),
     path("costs/<str:entity_type>/<path:entity_id>", costs.EntityCostsView.as_view(), name="entity-costs"),
+    path("holds", holds.HoldsView.as_view(), name="holds"),
+    path("holds/<uuid:hold_id>", holds.HoldView.as_view(), name="hold"),
+    path("holds/<uuid:hold_id>/settle", holds.HoldSettleView.as_view(), name="hold-settle"),
+    path("holds/<uuid:hold_id>/release", holds.HoldReleaseView.as_view(), name="hold-release"),
     path("ledger-archives", archives.LedgerArchivesView.as_view(), name="ledger-archives"),
     path("prices", prices.PricesView.as_view(), name="prices"),
     path("prices/<uuid:price_id>", prices.PriceView.as_view(), name="price"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -81,15 +82,20 @@ class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 CostItem = CostInput | Correction
 
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
+
 
 _decoder: Final = msgspec.json.Decoder(CostInput)
 _item_decoder: Final = msgspec.json.Decoder()
 
 
+@cache
 def _types(struct: type[msgspec.Struct]) -> dict[str, Any]:
     return typing.get_type_hints(struct, include_extras=True)
 
 
+@cache
 def _required(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(
         field.name
@@ -98,18 +104,28 @@ def _required(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     )
 
 
-_FIELDS: Final = {struct: (_types(struct), _required(struct)) for struct in (CostInput, Correction)}
-_USAGE_TYPES: Final = _types(UsageInput)
-
-
 def decode_cost(raw: bytes | msgspec.Raw) -> CostItem | list[FieldError]:
     """One cost from its JSON text, or every field that is wrong with it."""
     try:
         return _decoder.decode(raw)
-    except msgspec.ValidationError:
-        return _decode_slowly(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return [FieldError("", "malformed", _plain(error))]
+        return _decode_slowly(raw, error, "A cost", read_cost)
+
+
+def decode_struct(raw: bytes, decoder: msgspec.json.Decoder[S], called: str) -> S | list[FieldError]:
+    """What ``decoder`` makes of a JSON text, or every field that is wrong with it.
+
+    ``called`` begins the sentence that refuses anything but an object.
+    """
+
+    def read(item: Mapping[str, Any]) -> S | list[FieldError]:
+        struct: type[S] = decoder.type
+        return _explain(item, struct) or msgspec.convert(item, struct)
+
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _decode_slowly(raw, error, called, read)
 
 
 def _plain(error: Exception) -> str:
@@ -120,15 +136,22 @@ def _plain(error: Exception) -> str:
     return str(error)
 
 
-def _decode_slowly(raw: bytes | msgspec.Raw) -> CostItem | list[FieldError]:
+def _decode_slowly(
+    raw: bytes | msgspec.Raw,
+    error: Exception,
+    called: str,
+    read: Callable[[Mapping[str, Any]], T | list[FieldError]],
+) -> T | list[FieldError]:
     """Corrections, credits, and what is wrong with the rest: the way that only rare items take."""
+    if not isinstance(error, msgspec.ValidationError):
+        return [FieldError("", "malformed", _plain(error))]
     try:
         item = _item_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return [FieldError("", "malformed", _plain(error))]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as worse:
+        return [FieldError("", "malformed", _plain(worse))]
     if not isinstance(item, dict):
-        return [FieldError("", "not_an_object", "A cost is a JSON object.")]
-    return read_cost(item)
+        return [FieldError("", "not_an_object", f"{called} is a JSON object.")]
+    return read(item)
 
 
 def read_cost(item: Mapping[str, Any]) -> CostItem | list[FieldError]:
@@ -145,18 +168,18 @@ def pointer(*parts: str) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def _explain(item: Mapping[str, Any], struct: type[CostItem]) -> list[FieldError]:
-    types, required = _FIELDS[struct]
+def _explain(item: Mapping[str, Any], struct: type[msgspec.Struct]) -> list[FieldError]:
+    types = _types(struct)
     errors = [
         FieldError(pointer(name), "required", "This field is required.")
-        for name in required
+        for name in _required(struct)
         if name not in item
     ]
     for name, value in item.items():
         if name not in types:
             errors.append(FieldError(pointer(name), "unknown_field", "There is no such field."))
         elif name == "usage" and isinstance(value, dict):
-            errors.extend(_bad_keys(name, value, _USAGE_TYPES))
+            errors.extend(_bad_keys(name, value, _types(UsageInput)))
         elif name in ("tags", "entities") and isinstance(value, dict):
             errors.extend(_bad_keys(name, value, dict.fromkeys(value, str)))
         elif problem := _mistyped(value, types[name]):

@@ -20,6 +20,7 @@ from agent_factory_site.common.money import format_amount
 from financial.domain.cost_input import CostInput, UsageInput
 from financial.models import Hold, HoldPart
 
+from .append import Appended
 from .budget_spending import Settlement, return_held, settle_without_cost
 from .hold_expiry import held_parts
 from .record_costs import CONFLICT, record_costs
@@ -56,11 +57,15 @@ class Settling:
 
 @dataclass(frozen=True, slots=True)
 class EndedHold:
-    """A hold that ended, and the ledger row it was settled with; ``replayed`` when it had ended so before."""
+    """A hold that ended, and the ledger row it was settled with; ``replayed`` when it had ended so before.
+
+    ``recorded`` is that row itself where it was written just now.
+    """
 
     hold: Hold
     event: UUID | None = None
     replayed: bool = False
+    recorded: Appended | None = None
 
 
 def settle_hold(*, hold_id: UUID | str, owner: str | None, settling: Settling) -> EndedHold:
@@ -129,7 +134,7 @@ def _settle(hold_id: UUID | str, owner: str | None, settling: Settling) -> Ended
             target_id=str(hold.pk),
             changes={"event": str(hold.event), "amount": format_amount(recorded.amount)},
         )
-    return EndedHold(hold, hold.event)
+    return EndedHold(hold, hold.event, recorded=recorded.accepted.get(0))
 
 
 def _cost(hold: Hold, settling: Settling) -> CostInput:

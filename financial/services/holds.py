@@ -36,7 +36,6 @@ from .budget_periods import TABLE, Traces, lock_periods, write_periods
 from .hold_expiry import make_room
 from .hold_refusals import Refused, payment_required
 
-MAX_EXPIRES_IN: Final = 86_400
 _ATTEMPTS: Final = 20
 _HOLD_COLUMNS: Final = (
     "id",
@@ -275,5 +274,5 @@ def _placed_before(request: HoldRequest) -> PlacedHold | None:
     if hold is None:
         return None
     if hold.fingerprint != request.fingerprint:
-        raise KeyReused("key_reused", "This Idempotency-Key came with another request before.")
+        raise KeyReused("idempotency_key_reused", "This Idempotency-Key came with another request before.")
     return PlacedHold(hold, list(hold.parts.all()), replayed=True)

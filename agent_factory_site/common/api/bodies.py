@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from agent_factory_site.common.errors import Invalid, TooLarge, UnsupportedMedia
 
+JSON: Final = "application/json"
 _CHUNK: Final = 64 * 1024
 _CACHE: Final = "_decoded_body"
 
@@ -35,6 +36,31 @@ def read_body(request: HttpRequest, max_bytes: int) -> bytes:
     elif len(cached) > max_bytes:
         raise _too_large(max_bytes)
     return cached
+
+
+def read_json(request: HttpRequest, max_bytes: int) -> bytes:
+    """The body of ``request`` as a JSON text that is still to be decoded.
+
+    Raises UnsupportedMedia for another content type or charset than JSON in UTF-8, and what
+    :func:`read_body` raises.
+    """
+    if (request.content_type or "").lower() != JSON:
+        raise UnsupportedMedia("unsupported_media_type", f"Send {JSON}.")
+    check_charset(request)
+    body = read_body(request, max_bytes)
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise Invalid("not_utf8", f"The body is not UTF-8 (byte {error.start}).") from None
+    return body
+
+
+def check_charset(request: HttpRequest) -> None:
+    """Raises UnsupportedMedia where the content type names another charset than UTF-8."""
+    charset = (request.content_params or {}).get("charset", "utf-8").strip('"').lower()
+    if charset not in {"utf-8", "utf8"}:
+        raise UnsupportedMedia("unsupported_charset", "JSON is sent as UTF-8.")
 
 
 def announced_length(request: HttpRequest) -> int | None:

@@ -67,16 +67,10 @@ def idempotent(*, required: bool = False, atomic: bool = True) -> Callable[[Hand
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
         def wrapper(view: Any, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+            key = sent_key(request, required=required)
             if key is None:
-                if required:
-                    raise Invalid("idempotency_key_required", "This request needs an Idempotency-Key header.")
                 return handler(view, request, *args, **kwargs)
-            if not _KEY.match(key):
-                raise Invalid(
-                    "bad_idempotency_key", "An Idempotency-Key is 1 to 255 visible ASCII characters."
-                )
-            fingerprint = _fingerprint(request._request, body_limit(view))
+            fingerprint = fingerprint_of(request._request, body_limit(view))
             outcome = claim_key(principal=str(current_actor()), key=key, fingerprint=fingerprint)
             if isinstance(outcome, StoredAnswer):
                 return _replay(outcome)
@@ -90,7 +84,33 @@ def idempotent(*, required: bool = False, atomic: bool = True) -> Callable[[Hand
     return decorate
 
 
-def _fingerprint(request: HttpRequest, max_bytes: int) -> str:
+def carries_key(handler: Handler) -> Handler:
+    """Say that a view's method needs an ``Idempotency-Key``, and that what it calls keeps it by itself."""
+    handler.idempotency = IdempotencyRule(required=True)  # type: ignore[attr-defined]
+    return handler
+
+
+def needed_key(request: Request) -> str:
+    """The ``Idempotency-Key`` of a request that needs one."""
+    key = sent_key(request, required=True)
+    assert key is not None
+    return key
+
+
+def sent_key(request: Request, *, required: bool) -> str | None:
+    """The ``Idempotency-Key`` of a request; raises Invalid where it is none, or missing and ``required``."""
+    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is None:
+        if required:
+            raise Invalid("idempotency_key_required", "This request needs an Idempotency-Key header.")
+        return None
+    if not _KEY.match(key):
+        raise Invalid("bad_idempotency_key", "An Idempotency-Key is 1 to 255 visible ASCII characters.")
+    return key
+
+
+def fingerprint_of(request: HttpRequest, max_bytes: int) -> str:
+    """What tells one request from another: a digest of its method, path, query and body."""
     digest = sha256(f"{request.method} {request.get_full_path()}\n".encode())
     digest.update(read_body(request, max_bytes))
     return digest.hexdigest()

@@ -9,9 +9,9 @@ from typing import IO, Any, Final
 
 from rest_framework.parsers import BaseParser
 
-from agent_factory_site.common.errors import FieldError, Invalid, UnsupportedMedia
+from agent_factory_site.common.errors import FieldError, Invalid
 
-from .bodies import body_limit, read_body
+from .bodies import body_limit, check_charset, read_body
 from .problems import escape
 
 MAX_DEPTH: Final = 32
@@ -95,7 +95,5 @@ class StrictJSONParser(BaseParser):
     ) -> Any:
         context = parser_context or {}
         request = context["request"]._request
-        charset = request.content_params.get("charset", "utf-8").strip('"').lower()
-        if charset not in {"utf-8", "utf8"}:
-            raise UnsupportedMedia("unsupported_charset", "JSON is sent as UTF-8.")
+        check_charset(request)
         return parse_json(read_body(request, body_limit(context.get("view"))))
