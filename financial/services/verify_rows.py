@@ -57,7 +57,7 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Price:
+class Price:
     """A price version or a unit price, read once."""
 
     currency: str
@@ -65,12 +65,31 @@ class _Price:
     per_unit: int
 
 
+class PriceShelf:
+    """Price versions and unit prices by id, each read once, since a ledger has few of them."""
+
+    def __init__(self) -> None:
+        self._prices: dict[UUID, Price | None] = {}
+        self.get = self._prices.get
+
+    def load(self, numbers: Iterable[UUID]) -> None:
+        """Read those of ``numbers`` that were not yet."""
+        new = set(numbers) - self._prices.keys()
+        if not new:
+            return
+        self._prices.update(dict.fromkeys(new))
+        for version in PriceVersion.objects.filter(pk__in=new):
+            self._prices[version.pk] = Price(version.currency, parse_rates(version.rates), 0)
+        for unit in UnitPrice.objects.filter(pk__in=new):
+            self._prices[unit.pk] = Price(unit.currency, None, unit.price)
+
+
 class RowChecker:
-    """Checks rows in chunks; prices are kept between them, since a ledger has few of them."""
+    """Checks rows in chunks."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._prices: dict[UUID, _Price] = {}
+        self.prices = PriceShelf()
 
     def check(self, rows: Sequence[CostEvent]) -> dict[UUID, list[int]]:
         """Check ``rows`` (``series`` loaded); the entities that see each of them."""
@@ -78,7 +97,10 @@ class RowChecker:
         seen_by = self._check_attributions(rows)
         corrections = _by_charge(row.id for row in rows if row.kind == CostEvent.Kind.CHARGE)
         charges = CostEvent.objects.in_bulk([row.corrects for row in rows if row.corrects])
-        self._load_prices([*rows, *(each for found in corrections.values() for each in found)])
+        priced = [*rows, *(each for found in corrections.values() for each in found)]
+        self.prices.load(
+            number for row in priced for number in (row.price_version_id, row.unit_price_id) if number
+        )
         for row in rows:
             self._check_row(row)
             if row.corrects:
@@ -112,14 +134,6 @@ class RowChecker:
             if row.id in wrong:
                 self._findings.add("attribution", _name(row), "is attributed at another time than its own")
         return seen_by
-
-    def _load_prices(self, rows: Iterable[CostEvent]) -> None:
-        versions = {row.price_version_id for row in rows if row.price_version_id} - self._prices.keys()
-        units = {row.unit_price_id for row in rows if row.unit_price_id} - self._prices.keys()
-        for version in PriceVersion.objects.filter(pk__in=versions):
-            self._prices[version.pk] = _Price(version.currency, parse_rates(version.rates), 0)
-        for unit in UnitPrice.objects.filter(pk__in=units):
-            self._prices[unit.pk] = _Price(unit.currency, None, unit.price)
 
     def _check_row(self, row: CostEvent) -> None:
         name, add = _name(row), self._findings.add
@@ -156,7 +170,7 @@ class RowChecker:
 
     def _worth(self, charge: CostEvent, number: UUID) -> Worth | str | None:
         """``charge`` at a price, or in words why there is none; None where the conversion is gone."""
-        price = self._prices.get(number)
+        price = self.prices.get(number)
         if price is None:
             return f"its price {number} does not exist"
         if price.card is None:

@@ -10,6 +10,7 @@ from django.db.models import F
 
 from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.models import AuditEvent
+from agent_factory_site.common.selectors.entities import FLEET, find_entities
 from financial.domain.cost_input import Correction, CostInput, UsageInput
 from financial.models import (
     CostAttribution,
@@ -24,10 +25,13 @@ from financial.models import (
     UnitPrice,
 )
 from financial.services.build_rollups import build_rollups
+from financial.services.facets import active_dimensions
 from financial.services.price_overrides import set_price_override
 from financial.services.record_costs import record_costs
 from financial.services.reprice import reprice
-from financial.services.verify_ledger import verify_ledger
+from financial.services.verify_ledger import VerifiedLedger, _days, _sum_day, verify_ledger
+from financial.services.verify_quickly import QuickRows, quick_sums
+from financial.services.verify_rows import PriceShelf
 from tests.append_only import append_only_lifted
 from tests.children import start_child
 from tests.financial.books import assert_books_agree
@@ -242,3 +246,37 @@ sys.stdin.readline()
     assert child.returncode == 0
     assert all(rows % 50 == 0 for rows in seen)
     assert PriceVersion.objects.count() == 0
+
+
+def test_the_quick_way_sums_what_the_slow_way_does(books):
+    days = _days(None, None)
+    fleet = find_entities([FLEET])[FLEET]
+    assert len(days) == 2
+    for day in days:
+        quick = quick_sums(day, active_dimensions(), fleet)
+        whole = _sum_day(day, None, VerifiedLedger(), lambda rows: None)
+        assert quick is not None
+        assert quick.sums == whole.sums
+
+
+def test_the_quick_way_leaves_few_rows_to_the_slow_one(books):
+    left = set()
+    for day in _days(None, None):
+        for _, unproved in QuickRows(PriceShelf()).unproved(day):
+            left |= set(unproved)
+    rows = CostEvent.objects.in_bulk(left)
+    corrected = set(CostEvent.objects.filter(kind="correction").values_list("corrects", flat=True))
+    assert all(
+        row.kind == "correction" or row.pk in corrected or row.unit_price_id or row.exchange
+        for row in rows.values()
+    )
+    assert 0 < len(rows) < CostEvent.objects.count() / 2
+
+
+def test_a_sum_that_is_out_of_range_is_named_all_the_same(books):
+    for event in ("1", "2"):
+        changed(books[event], input_tokens=2**62)
+    changed(books["3"], input_tokens=2**63 - 1)
+    outcome = verify_ledger()
+    assert outcome.findings.counts["amount"] >= 1
+    assert any("input_tokens is" in found.detail for found in outcome.findings.listed)
