@@ -20,6 +20,7 @@ from financial.domain.cost_rules import Limits, check_cost
 from financial.models import CostEvent
 from financial.services.record_costs import record_costs
 from tests.financial.books import assert_books_agree
+from tests.processes import Child
 
 NOW = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
 BEGINNING = date(2026, 8, 25)
@@ -141,3 +142,31 @@ def test_a_real_ledger_is_never_touched(settings):
     with pytest.raises(Conflict):
         seed_demo(now=NOW)
     assert (CostEvent.objects.count(), Team.objects.count()) == (1, 0)
+
+
+def seed_until(child: Child, least: int) -> None:
+    """Seed, and stop dead where ``least`` events have been added."""
+
+    def stop(added: int) -> None:
+        if added >= least:
+            child.say("there")
+            child.hear()
+
+    seed_demo(now=NOW, days=10, on_batch=stop)
+
+
+def test_a_killed_seeding_is_completed_by_the_next_start(live_database: str, settings) -> None:
+    settings.DEMO = True
+    beginning = date(2026, 11, 13)
+    for least in (1, 1000):
+        child = Child(seed_until, least)
+        assert child.hear() == "there"
+        child.kill()
+    before = CostEvent.objects.count()
+    assert 1000 <= before < 6000
+    # A day later, as the next start may well be; what it is to be depends on the first start alone.
+    seeded = seed_demo(now=NOW + timedelta(days=1))
+    assert (seeded.beginning, seeded.added) == (beginning, CostEvent.objects.count() - before)
+    expected = demo_events(seed=SEED, beginning=beginning, first=beginning, until=NOW + timedelta(days=1))
+    assert set(CostEvent.objects.values_list("event_id", flat=True)) == {event.event_id for event in expected}
+    assert_books_agree()
