@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from agent_factory_site.common.periods import parse_zone
+from financial.domain.budget_input import day_begins
 from financial.domain.budget_rules import BudgetIndex, BudgetRule, parse_period
 from financial.models import Budget
 
@@ -38,7 +39,7 @@ def budget_revision() -> Hashable:
 
 
 def budget_index() -> BudgetIndex:
-    """Every budget that is not archived.
+    """Every budget; archived ones count what happened before they were archived, however late it arrives.
 
     Read after a transaction's first write to the ledger it misses none: whoever creates a budget waits
     for writers that have not seen it.
@@ -65,7 +66,9 @@ def rule_of(budget: Budget, parents: tuple[BudgetRule, ...] = ()) -> BudgetRule:
     zone = parse_zone(budget.timezone)
     until = None
     if budget.ends_on is not None:
-        until = datetime.combine(budget.ends_on + timedelta(days=1), time(), zone).astimezone(UTC)
+        until = day_begins(budget.ends_on + timedelta(days=1), zone)
+    if budget.archived_at is not None:
+        until = budget.archived_at if until is None else min(until, budget.archived_at)
     filters = budget.filters
     return BudgetRule(
         id=budget.pk,
@@ -99,8 +102,8 @@ def _rules() -> list[BudgetRule]:
         above: tuple[BudgetRule, ...] = ()
         if row.parent_id is not None and row.parent_id not in below:
             parent = build(rows[row.parent_id], below | {row.pk})
-            above = ((parent,) if rows[row.parent_id].archived_at is None else ()) + parent.parents
+            above = (parent, *parent.parents)
         rules[row.pk] = rule_of(row, above)
         return rules[row.pk]
 
-    return [build(row, frozenset()) for row in rows.values() if row.archived_at is None]
+    return [build(row, frozenset()) for row in rows.values()]

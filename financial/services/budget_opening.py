@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Q, Sum
+from django.db.models import Sum
 
 from agent_factory_site.common.db.retry import retry_conflicts
-from agent_factory_site.common.money import MAX_NANO
-from agent_factory_site.common.periods import floor_period
 from financial.domain.budget_rules import BudgetRule, Place, place_of, span_of, window_days
-from financial.domain.budget_state import carry_over, crossed, next_alert
-from financial.models import Budget, BudgetDay, BudgetOverride, BudgetPeriod
+from financial.domain.budget_state import crossed, next_alert
+from financial.models import Budget, BudgetDay, BudgetPeriod
 from financial.selectors.budget_index import rule_of
+from financial.selectors.budget_limits import carried_into, raised_by_overrides
 
 from .budget_periods import Cause, PeriodName, PeriodRow, Traces, known_periods, lock_periods
-
-_TICK = timedelta(microseconds=1)
-_MOST_SKIPPED = 20_000
-MAX_CARRIED = MAX_NANO // 4
 
 
 class Wanted(NamedTuple):
@@ -95,50 +90,6 @@ def _new_row(budget: Budget, item: Wanted, now: datetime) -> BudgetPeriod:
         alert_at=next_alert(rule.thresholds, (), limit),
         opened_at=now,
     )
-
-
-def carried_into(rule: BudgetRule, entity: int, start: datetime) -> int:
-    """What the period that begins at ``start`` gets from those before it, in nano-units."""
-    if rule.rollover == "none" or rule.period.is_rolling or rule.period.unit == "total":
-        return 0
-    previous = (
-        BudgetPeriod.objects.filter(budget=rule.id, entity=entity, starts_at__lt=start)
-        .order_by("-starts_at")
-        .first()
-    )
-    if previous is None:
-        carried, at = 0, rule.counts_from
-    else:
-        assert previous.ends_at is not None
-        left = previous.limit - previous.raised - previous.settled - previous.held
-        carried, at = carry_over(rule.rollover, rule.rollover_cap, left), previous.ends_at
-    # Periods in which nothing happened have no row: all of their limit is left.
-    for _ in range(_MOST_SKIPPED):
-        period = floor_period(at, rule.period.unit, rule.period.zone)
-        if period.start >= start:
-            break
-        carried = min(MAX_CARRIED, carry_over(rule.rollover, rule.rollover_cap, carried + rule.limit))
-        at = period.end
-    return carried
-
-
-def raised_by_overrides(
-    budget: UUID, entity: int, now: datetime, end: datetime | None, start: datetime | None = None
-) -> tuple[int, datetime | None]:
-    """What approved overrides add to a period's limit now, and when the next of them ends."""
-    active = BudgetOverride.objects.filter(
-        Q(entity__isnull=True) | Q(entity=entity),
-        budget=budget,
-        approved_at__isnull=False,
-        ended_at__isnull=True,
-        until__gt=now,
-    )
-    if end is not None:
-        active = active.filter(approved_at__lt=end)
-    if start is not None:
-        active = active.filter(until__gt=start)
-    rows = list(active.values_list("amount", "until"))
-    return sum(amount for amount, _ in rows), min((until for _, until in rows), default=None)
 
 
 def refresh_periods(rows: Sequence[PeriodRow], rules: Mapping[UUID, BudgetRule], traces: Traces) -> None:
