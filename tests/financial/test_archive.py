@@ -268,7 +268,9 @@ def test_the_admin_shows_archives_and_changes_none(april, admin_client):
     assert "2021-04" in page.content.decode()
     archive = LedgerArchive.objects.get()
     page = admin_client.get(f"/admin/financial/ledgerarchive/{archive.pk}/change/")
-    assert archive.sha256 in page.content.decode()
+    text = page.content.decode()
+    assert archive.sha256 in text
+    assert f"manage.py restore_archive {archive.file_name} puts them back" in text
     assert admin_client.get("/admin/financial/ledgerarchive/add/").status_code == 403
 
 
