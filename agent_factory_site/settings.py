@@ -68,6 +68,7 @@ INSTALLED_APPS = [
     "agent_factory_site.desk",
     "agent_factory_site.demo",
     "financial",
+    "research",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
