@@ -47,6 +47,8 @@ SUBJECTS: Final = (
     Subject("import_file", "Importing a file"),
     Subject("reads", "Reading"),
     Subject("sqlite_fairness", "Taking turns to write", (SQLITE,)),
+    Subject("holds", "Holds and budgets in-process"),
+    Subject("holds_http", "Holds over HTTP", (SQLITE, POSTGRES, SLOW_FLUSH)),
     Subject("forecasting", "Forecasting", (SQLITE,)),
 )
 

@@ -24,7 +24,7 @@ from agent_factory_site.common.errors import FieldError, Invalid
 from agent_factory_site.common.scopes import covers
 from financial.domain.hold_input import SettleInput, decode_hold, decode_settling
 from financial.models import Hold
-from financial.selectors.holds import held_budgets, open_holds
+from financial.selectors.holds import held_parts, open_holds
 from financial.services.hold_requests import hold_request
 from financial.services.hold_settling import EndedHold, Settling, find_hold, release_hold, settle_hold
 from financial.services.holds import place_hold
@@ -57,7 +57,7 @@ class HoldsView(ApiView):
         validated_query(NoParameters, request)
         pages = CursorPages()
         rows: list[Hold] = pages.paginate_queryset(open_holds(owner_of(request)), request, self)
-        budgets = held_budgets([row.pk for row in rows])
+        budgets = held_parts([row.pk for row in rows])
         return pages.get_paginated_response([renderings.hold(row, budgets[row.pk]) for row in rows])
 
     @extend_schema(
@@ -88,7 +88,7 @@ class HoldsView(ApiView):
         if placed.replayed:
             headers[REPLAYED] = "true"
         # Answered as it was placed, whatever became of it since.
-        body = renderings.hold(row, held_budgets([row.pk])[row.pk], state=Hold.State.HELD)
+        body = renderings.hold(row, held_parts([row.pk])[row.pk], state=Hold.State.HELD)
         return _json(body, 201, headers)
 
 
@@ -100,7 +100,7 @@ class HoldView(ApiView):
     @extend_schema(operation_id="get_hold", summary="One hold", responses={200: hold_schemas.HoldSchema})
     def get(self, request: Request, hold_id: UUID) -> HttpResponseBase:
         row = find_hold(hold_id, _reach(request))
-        return _json(_ended(EndedHold(row, row.event)))
+        return _json(_ended(EndedHold(row, row.event, parts=held_parts([row.pk])[row.pk])))
 
 
 class HoldSettleView(ApiView):
@@ -173,7 +173,7 @@ def _ended(ended: EndedHold) -> dict[str, Any]:
     elif ended.event is not None:
         event = known_event(ended.event, renderings.stored_event_with_net)
     row = ended.hold
-    return renderings.hold(row, held_budgets([row.pk])[row.pk], event)
+    return renderings.hold(row, ended.parts, event)
 
 
 def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:

@@ -15,7 +15,7 @@ from financial.models.cost_event import USAGE_FIELDS
 from financial.selectors.archives import ArchivedCost
 from financial.selectors.breakdown import CostBreakdown, CostSums
 from financial.selectors.cost_events import CostEventRow
-from financial.selectors.holds import HeldBudget
+from financial.selectors.holds import HeldPart
 from financial.services.append import Appended
 from financial.services.entries import stored_entry
 from financial.services.record_costs import RecordedCosts
@@ -112,7 +112,7 @@ def _with_net(answer: dict[str, Any], amount: int, corrections: Sequence[CostEve
 
 def hold(
     row: Hold,
-    budgets: Iterable[HeldBudget],
+    budgets: Iterable[HeldPart],
     event: dict[str, Any] | None = None,
     state: str | None = None,
 ) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def hold(
         "expires_at": instant(row.expires_at),
         "budgets": [
             {
-                "id": str(budget.id),
+                "id": str(budget.budget),
                 "name": budget.name,
                 "period": budget.key,
                 "amount": format_amount(budget.amount),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -29,6 +29,7 @@ from financial.domain.exchange import Exchange
 from financial.models import Budget, BudgetDay, HoldPart
 from financial.selectors.budget_index import budget_index, rule_of
 from financial.selectors.exchange import find_exchanges
+from financial.selectors.holds import HeldPart
 
 from .budget_opening import Wanted, open_periods, refresh_periods, refresh_successors
 from .budget_periods import Cause, PeriodRow, Traces, lock_periods, write_periods
@@ -39,16 +40,6 @@ if TYPE_CHECKING:
 
 DAY_SUMS: Final = ("settled", "provisional", "held", "overrun")
 NO_RATE: Final = "no_exchange_rate"
-
-
-class HeldPart(NamedTuple):
-    """What a hold that is being settled took of one period, and the exchange it fixed."""
-
-    period: int
-    budget: UUID
-    amount: int
-    exchange: Exchange
-    day: date | None
 
 
 @dataclass(frozen=True, slots=True)

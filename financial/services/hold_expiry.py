@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -13,13 +13,13 @@ from django.utils import timezone
 
 from agent_factory_site.common.audit.recorder import record_audit
 from agent_factory_site.common.db.retry import retry_conflicts
-from financial.domain.exchange import Exchange
-from financial.models import Budget, Hold, HoldPart
+from financial.models import Budget, Hold
 from financial.selectors.budget_index import rule_of
+from financial.selectors.holds import held_parts
 
 from .budget_opening import refresh_period
 from .budget_periods import Traces, lock_periods
-from .budget_spending import HeldPart, return_held
+from .budget_spending import return_held
 
 BATCH: Final = 500
 
@@ -56,17 +56,6 @@ def make_room(period: int, amount: int, now: datetime) -> bool:
     return retry_conflicts(renew)
 
 
-def held_parts(holds: Iterable[UUID]) -> list[HeldPart]:
-    """What holds take of their periods."""
-    rows = HoldPart.objects.filter(hold__in=list(holds)).select_related("period")
-    return [
-        HeldPart(
-            row.period_id, row.period.budget_id, row.amount, Exchange(row.numerator, row.denominator), row.day
-        )
-        for row in rows.order_by("hold_id", "period_id")
-    ]
-
-
 def _expire(condition: Q, now: datetime) -> int:
     with transaction.atomic():
         due = (
@@ -76,7 +65,7 @@ def _expire(condition: Q, now: datetime) -> int:
         if not ids:
             return 0
         Hold.objects.filter(pk__in=ids).update(state=Hold.State.EXPIRED, ended_at=now)
-        return_held(held_parts(ids), now)
+        return_held([part for parts in held_parts(ids).values() for part in parts], now)
         record_audit(
             action="expire",
             target_type="financial.Hold",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -19,10 +20,10 @@ from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import format_amount
 from financial.domain.cost_input import CostInput, UsageInput
 from financial.models import Hold, HoldPart
+from financial.selectors.holds import HeldPart, held_parts
 
 from .append import Appended
 from .budget_spending import Settlement, return_held, settle_without_cost
-from .hold_expiry import held_parts
 from .record_costs import CONFLICT, record_costs
 
 SOURCE: Final = "hold"
@@ -59,13 +60,14 @@ class Settling:
 class EndedHold:
     """A hold that ended, and the ledger row it was settled with; ``replayed`` when it had ended so before.
 
-    ``recorded`` is that row itself where it was written just now.
+    ``recorded`` is that row itself where it was written just now; ``parts`` what the hold took of which budgets.
     """
 
     hold: Hold
     event: UUID | None = None
     replayed: bool = False
     recorded: Appended | None = None
+    parts: Sequence[HeldPart] = ()
 
 
 def settle_hold(*, hold_id: UUID | str, owner: str | None, settling: Settling) -> EndedHold:
@@ -110,9 +112,9 @@ def _settle(hold_id: UUID | str, owner: str | None, settling: Settling) -> Ended
         if hold.state == Hold.State.SETTLED:
             if hold.settlement != digest:
                 raise Conflict("hold_settled", "This hold was settled with something else.")
-            return EndedHold(hold, hold.event, replayed=True)
+            return EndedHold(hold, hold.event, replayed=True, parts=held_parts([hold.pk])[hold.pk])
         now = timezone.now()
-        parts = held_parts([hold.pk])
+        parts = held_parts([hold.pk])[hold.pk]
         settlement = Settlement(hold.pk, parts, open=hold.state == Hold.State.HELD)
         recorded = record_costs(costs=[_cost(hold, settling)], settlement=settlement)
         if errors := recorded.rejected.get(0):
@@ -134,13 +136,13 @@ def _settle(hold_id: UUID | str, owner: str | None, settling: Settling) -> Ended
             target_id=str(hold.pk),
             changes={"event": str(hold.event), "amount": format_amount(recorded.amount)},
         )
-    return EndedHold(hold, hold.event, recorded=recorded.accepted.get(0))
+    return EndedHold(hold, hold.event, recorded=recorded.accepted.get(0), parts=parts)
 
 
 def _cost(hold: Hold, settling: Settling) -> CostInput:
-    entities = dict(Entity.objects.filter(pk__in=hold.entities).values_list("type", "key"))
-    own = Entity.objects.get(pk=hold.entity_id)
-    entities.pop(own.type, None)
+    rows = Entity.objects.filter(pk__in=hold.entities).values_list("pk", "type", "key")
+    names = {pk: (kind, key) for pk, kind, key in rows}
+    own_type, own_key = names.pop(hold.entity_id)
     named = {
         "provider": settling.provider or hold.provider or None,
         "model": settling.model or hold.model or None,
@@ -151,9 +153,9 @@ def _cost(hold: Hold, settling: Settling) -> CostInput:
             "source": settling.source or SOURCE,
             "event_id": settling.event_id or str(hold.pk),
             "occurred_at": settling.occurred_at or hold.created_at,
-            "entity_type": own.type,
-            "entity_id": own.key,
-            "entities": entities,
+            "entity_type": own_type,
+            "entity_id": own_key,
+            "entities": dict(names.values()),
             "cost_type": hold.cost_type,
             "usage": None if settling.usage is None else msgspec.structs.asdict(settling.usage),
             "amount": settling.amount,
@@ -177,10 +179,11 @@ def _release(hold_id: UUID | str, owner: str | None) -> EndedHold:
         hold = find_hold(hold_id, owner, lock=True)
         if hold.state == Hold.State.SETTLED:
             raise Conflict("hold_settled", "This hold was settled: correct or credit its cost instead.")
+        parts = held_parts([hold.pk])[hold.pk]
         if hold.state != Hold.State.HELD:
-            return EndedHold(hold, replayed=True)
+            return EndedHold(hold, replayed=True, parts=parts)
         hold.state, hold.ended_at = Hold.State.RELEASED.value, timezone.now()
         hold.save(update_fields=["state", "ended_at"])
-        return_held(held_parts([hold.pk]), hold.ended_at)
+        return_held(parts, hold.ended_at)
         record_audit(action="release", target_type="financial.Hold", target_id=str(hold.pk))
-    return EndedHold(hold)
+    return EndedHold(hold, parts=parts)
