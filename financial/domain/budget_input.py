@@ -51,9 +51,9 @@ def day_begins(day: date, zone: tzinfo) -> datetime:
 
 def text_errors(pointer: str, text: object, most: int) -> list[FieldError]:
     """What is wrong with a text that has to say something."""
-    if not isinstance(text, str):
+    if not isinstance(text, str | None):
         return [FieldError(pointer, "not_a_string", "Must be a string.")]
-    if not text.strip():
+    if text is None or not text.strip():
         return [FieldError(pointer, "required", "Is needed.")]
     if len(text) > most:
         return [FieldError(pointer, "too_long", f"Has more than {most} characters.")]

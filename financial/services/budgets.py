@@ -348,7 +348,7 @@ def _check_family(
     budget: Budget, parent: Budget | None, changes: Mapping[str, Any], errors: list[FieldError]
 ) -> None:
     limit = changes.get("limit", budget.limit)
-    if limit == budget.limit:
+    if limit == budget.limit or any(error.pointer == "/limit" for error in errors):
         return
     if parent is not None and limit > parent.limit:
         errors.extend(_above_parent().errors)
