@@ -4,9 +4,41 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import archives, costs, estimates, exchange_rates, exports, holds, prices, unit_prices
+from . import (
+    archives,
+    budget_overrides,
+    budgets,
+    costs,
+    estimates,
+    exchange_rates,
+    exports,
+    holds,
+    prices,
+    unit_prices,
+)
+
+_BUDGET = "budgets/<uuid:budget_id>"
+_OVERRIDE = f"{_BUDGET}/overrides/<uuid:override_id>"
 
 urlpatterns = [
+    path("budgets", budgets.BudgetsView.as_view(), name="budgets"),
+    path(_BUDGET, budgets.BudgetView.as_view(), name="budget"),
+    path(f"{_BUDGET}/archive", budgets.BudgetArchiveView.as_view(), name="budget-archive"),
+    path(f"{_BUDGET}/periods", budgets.BudgetPeriodsView.as_view(), name="budget-periods"),
+    path(f"{_BUDGET}/overruns", budgets.BudgetOverrunsView.as_view(), name="budget-overruns"),
+    path(f"{_BUDGET}/crossings", budgets.BudgetCrossingsView.as_view(), name="budget-crossings"),
+    path(f"{_BUDGET}/overrides", budget_overrides.BudgetOverridesView.as_view(), name="budget-overrides"),
+    path(_OVERRIDE, budget_overrides.BudgetOverrideView.as_view(), name="budget-override"),
+    path(
+        f"{_OVERRIDE}/approve",
+        budget_overrides.BudgetOverrideApproveView.as_view(),
+        name="budget-override-approve",
+    ),
+    path(
+        f"{_OVERRIDE}/withdraw",
+        budget_overrides.BudgetOverrideWithdrawView.as_view(),
+        name="budget-override-withdraw",
+    ),
     path("costs", costs.CostsView.as_view(), name="costs"),
     path("costs/estimate", estimates.EstimateView.as_view(), name="cost-estimate"),
     path("costs/export", exports.CostExportView.as_view(), name="cost-export"),
