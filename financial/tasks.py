@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from .services.archive_ledger import archive_by_age
+from .services.budget_overrides import refresh_budgets as do_refresh_budgets
 from .services.partitions import ensure_partitions as do_ensure_partitions
 from .services.price_update import check_prices as do_check_prices
 
@@ -25,3 +26,9 @@ def ensure_partitions() -> None:
 def archive_ledger() -> None:
     """Archive the months that are older than ``COST_DETAIL_MONTHS``."""
     archive_by_age()
+
+
+@shared_task(name="financial.refresh_budgets")
+def refresh_budgets() -> None:
+    """Bring budgets up to date whose override has ended or whose window has moved."""
+    do_refresh_budgets()
