@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from agent_factory_site.common.forecasting import NoForecast
 from agent_factory_site.common.money import format_amount
 from financial.models import Budget, BudgetCrossing, BudgetOverride, BudgetOverrun
+from financial.selectors.budget_forecast import BudgetForecast
 from financial.selectors.budgets import AllowancesStatus, BudgetStatus, PeriodStatus
 
 from .renderings import instant
@@ -47,6 +49,16 @@ def listed_budget(status: BudgetStatus) -> dict[str, Any]:
         "created_at": instant(budget.created_at),
         "archived_at": _moment(budget.archived_at),
     }
+
+
+def forecast(found: BudgetForecast | NoForecast) -> dict[str, Any]:
+    """Where the present period is heading, or why that cannot be told."""
+    if isinstance(found, NoForecast):
+        return {"forecast": None, "no_forecast": found.reason}
+    values = {
+        name: format_amount(getattr(found, name)) for name in ("expected", "low", "high", "low_80", "high_80")
+    }
+    return {"forecast": {**values, "exhausts_at": _moment(found.exhausts_at)}, "no_forecast": None}
 
 
 def allowance(period: PeriodStatus) -> dict[str, Any]:

@@ -215,8 +215,10 @@ class ForecastSchema(serializers.Serializer):
     """What will have been spent when the period ends."""
 
     expected = serializers.CharField()
-    low = serializers.CharField(help_text="With high: four times out of five it lies between.")
+    low = serializers.CharField(help_text="With high: it lies between with a probability of 95 %.")
     high = serializers.CharField()
+    low_80 = serializers.CharField(help_text="With high_80: it lies between with a probability of 80 %.")
+    high_80 = serializers.CharField()
     exhausts_at = serializers.DateTimeField(allow_null=True, help_text="When the limit will be reached.")
 
 
@@ -227,7 +229,8 @@ class BudgetSchema(ListedBudgetSchema):
     each, what cannot be said of all is null, and ``entities`` lists them.
     """
 
-    forecast = ForecastSchema(allow_null=True, help_text="Null: too little is known to tell.")
+    forecast = ForecastSchema(allow_null=True)
+    no_forecast = serializers.CharField(allow_null=True, help_text="Why there is no forecast.")
     entities = AllowancePageSchema(required=False)
 
 

@@ -19,6 +19,7 @@ from agent_factory_site.common.api.serializers import validated, validated_query
 from agent_factory_site.common.api.views import ApiListView, ApiView
 from agent_factory_site.common.pagination import Page
 from financial.models import Budget, BudgetCrossing, BudgetOverrun, BudgetPeriod
+from financial.selectors.budget_forecast import budget_forecast
 from financial.selectors.budgets import (
     BudgetStatus,
     budget_crossings,
@@ -209,7 +210,9 @@ def _etag(budget: Budget) -> str:
 
 def _answer(request: Request, status_of: BudgetStatus, status: int = 200) -> Response:
     budget = status_of.budget
-    body = {**renderings.listed_budget(status_of), "forecast": None}
+    picked = status_of.period.entity_id if status_of.period is not None and budget.entity is None else None
+    forecast = budget_forecast(budget, entity_id=picked)
+    body = {**renderings.listed_budget(status_of), **renderings.forecast(forecast)}
     if status_of.period is None:
         body["entities"] = _entities(request, budget)
     return Response(body, status=status, headers={"ETag": _etag(budget)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -86,13 +87,16 @@ def test_a_budget_is_answered_as_it_stands(api):
         "rollover": "none", "rollover_cap": None,
         "filters": {"cost_type": ["llm"], "provider": [], "model": [], "tags": {}}, "parent": None,
         "starts_on": None, "ends_on": None, "archived_at": None, "forecast": None,
+        "no_forecast": "Nothing was spent in a complete bucket yet.",
         "created_at": budget.created_at.isoformat().replace("+00:00", "Z"),
     }  # fmt: skip
     again = api.get(response["Location"])
     assert (again.status_code, again["ETag"]) == (200, response["ETag"])
     assert again.json() | {"burn_rate": 0} == answer | {"burn_rate": 0}
     (listed,) = api.get(BUDGETS).json()["results"]
-    assert listed | {"burn_rate": 0, "forecast": None} == answer | {"burn_rate": 0}
+    assert "forecast" not in listed
+    told = {"forecast": None, "no_forecast": answer["no_forecast"], "burn_rate": 0}
+    assert listed | told == answer | {"burn_rate": 0}
 
 
 def test_what_is_left_out_has_its_default(api):
@@ -100,6 +104,25 @@ def test_what_is_left_out_has_its_default(api):
     assert [answer[name] for name in ("enforcement", "timezone", "thresholds", "rollover", "parent")] == [
         "soft", "UTC", [0.8, 1.0], "none", None,
     ]  # fmt: skip
+
+
+def test_a_forecast_says_where_the_period_is_heading(api):
+    now = timezone.now()
+    for days in range(30):
+        spend(api, "2", days, occurred_at=(now - timedelta(days=days)).isoformat(), entity_id="user-7")
+    path = make(api, entity_id="*", limit="1000", period="year")
+    whole = api.get(path).json()
+    assert (whole["forecast"], whole["no_forecast"]) == (
+        None, "Every entity has an allowance of its own: choose one.",
+    )  # fmt: skip
+    answer = api.get(path, entity_id="user-7").json()
+    found = answer["forecast"]
+    assert (answer["no_forecast"], found.pop("exhausts_at")) == (None, None)
+    ordered = [Decimal(found[name]) for name in ("low", "low_80", "expected", "high_80", "high")]
+    assert Decimal(answer["settled"]) <= ordered[0]
+    assert (ordered == sorted(ordered), len(found)) == (True, 5)
+    poor = make(api, entity_id="user-7", limit=str(Decimal(answer["settled"])), period="year", name="Poor")
+    assert api.get(poor).json()["forecast"]["exhausts_at"] is not None
 
 
 def test_costs_and_holds_move_it_from_ok_to_exceeded(api):
