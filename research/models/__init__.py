@@ -1,6 +1,7 @@
 from .assignment import Assignment, DefinitionRevision, ExposureDay, Holdout, Override
 from .exclusion_group import ExclusionGroup
 from .experiment import Experiment, Phase, RunningPeriod, Variant
+from .flag import FeatureFlag
 from .metric import Metric
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "ExclusionGroup",
     "Experiment",
     "ExposureDay",
+    "FeatureFlag",
     "Holdout",
     "Metric",
     "Override",
