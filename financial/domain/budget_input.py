@@ -15,6 +15,7 @@ from agent_factory_site.common.periods import floor_period, parse_zone
 
 from .budget_rules import PeriodRule, parse_period
 from .cost_input import CostType
+from .ranges import EARLIEST, LATEST
 
 FLEET_TYPE: Final = "*"
 EVERY: Final = "*"
@@ -152,6 +153,13 @@ def currency_errors(currency: object) -> list[FieldError]:
     return [FieldError("/currency", "unknown_currency", "Is not an ISO 4217 currency code.")]
 
 
+def day_errors(pointer: str, day: date | None) -> list[FieldError]:
+    """What is wrong with the first or the last day of a budget: no cost lies outside of these years."""
+    if day is None or EARLIEST.date() <= day < LATEST.date():
+        return []
+    return [FieldError(pointer, "out_of_range", f"From {EARLIEST.date()} to before {LATEST.date()}.")]
+
+
 def parse_schedule(
     period: object,
     zone: object,
@@ -167,6 +175,7 @@ def parse_schedule(
         parsed = None
     if parsed is None:
         errors.append(FieldError("/timezone", "unknown_timezone", "Is not an IANA time zone."))
+    errors += day_errors("/starts_on", starts_on) + day_errors("/ends_on", ends_on)
     if starts_on is not None and ends_on is not None and ends_on < starts_on:
         errors.append(FieldError("/ends_on", "before_start", "Must not be before starts_on."))
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from agent_factory_site.common.errors import Conflict
 from agent_factory_site.common.models import Entity
@@ -249,6 +249,7 @@ def ledger_rows(
 
 def _ids(entity: int | None, since: datetime | None) -> Iterator[list[UUID]]:
     """Ids of ledger rows by time, a chunk at a time."""
+    rows: QuerySet[Any]
     if entity is None:
         rows, name = CostEvent.objects.order_by("occurred_at", "id"), "id"
     else:
@@ -261,5 +262,5 @@ def _ids(entity: int | None, since: datetime | None) -> Iterator[list[UUID]]:
         if len(chunk) < CHUNK:
             return
         at, last = chunk[-1]
-        beyond = rows.filter(Q(occurred_at__gt=at) | Q(occurred_at=at, **{f"{name}__gt": last}))
-        chunk = list(beyond.filter(occurred_at__gte=at).values_list("occurred_at", name)[:CHUNK])
+        beyond = rows.filter(Q(occurred_at__gt=at) | Q(**{f"{name}__gt": last}), occurred_at__gte=at)
+        chunk = list(beyond.values_list("occurred_at", name)[:CHUNK])

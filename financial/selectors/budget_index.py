@@ -19,19 +19,20 @@ _EMPTY: Final = BudgetIndex([])
 
 
 class _Memory:
-    """The budgets as of one revision."""
+    """The budgets as of one revision; not ``fresh`` while they were never read."""
 
-    def __init__(self, token: Hashable, index: BudgetIndex) -> None:
+    def __init__(self, token: Hashable, index: BudgetIndex, fresh: bool = True) -> None:
         self.token = token
         self.index = index
+        self.fresh = fresh
 
 
-_memory = _Memory(None, _EMPTY)
+_memory = _Memory(None, _EMPTY, fresh=False)
 
 
 def budget_revision() -> Hashable:
     """A token that differs whenever any budget was written in between; None while there never was one."""
-    # Asked once per batch and hold: a plain statement takes a tenth of a queryset's time.
+    # Asked once per hold: a plain statement takes a tenth of a queryset's time.
     with connection.cursor() as cursor:
         cursor.execute("SELECT token FROM financial_budgetrevision")
         row = cursor.fetchone()
@@ -39,18 +40,30 @@ def budget_revision() -> Hashable:
 
 
 def budget_index() -> BudgetIndex:
-    """Every budget; archived ones count what happened before they were archived, however late it arrives.
+    """Every budget as of now; see :func:`index_at`."""
+    return index_at(budget_revision())
 
-    Read after a transaction's first write to the ledger it misses none: whoever creates a budget waits
-    for writers that have not seen it.
-    """
+
+def remembered_index() -> BudgetIndex:
+    """Every budget as this process saw it last, without asking: for looking ahead, never for deciding."""
+    return _memory.index if _memory.fresh else budget_index()
+
+
+def forget_index() -> None:
+    """Read the budgets afresh next time."""
     global _memory
-    token = budget_revision()
-    if token is None:
-        return _EMPTY
-    if _memory.token == token:
+    _memory = _Memory(None, _EMPTY, fresh=False)
+
+
+def index_at(token: Hashable) -> BudgetIndex:
+    """Every budget as of the revision ``token``; archived ones count what happened before they were archived, however late it arrives.
+
+    With a token that was read after the transaction's first write to the ledger it misses none: whoever
+    creates a budget waits for writers that have not seen it.
+    """
+    if _memory.fresh and _memory.token == token:
         return _memory.index
-    memory = _Memory(token, BudgetIndex(_rules()))
+    memory = _Memory(token, BudgetIndex(_rules()) if token is not None else _EMPTY)
 
     def remember() -> None:
         global _memory

@@ -110,8 +110,9 @@ def _as_of_now(
     over = end is not None and end <= now
     more = row.raised if over else _raised_for(raised, rule.id, row.entity_id, end)
     limit = rule.limit + row.carried + more if rule.period.is_rolling else row.limit - row.raised + more
-    standing = Standing(limit, *sums)
-    standing = Standing(limit, *sums[:3], sums[3] + standing.excess(row.hard))
+    settled, provisional, held, overrun = sums
+    excess = Standing(limit, settled, provisional, held, overrun).excess(row.hard)
+    standing = Standing(limit, settled, provisional, held, overrun + excess)
     return PresentPeriod(
         row.pk, row.budget_id, row.entity_id, row.key, start, end, standing, row.carried, more
     )
@@ -131,7 +132,8 @@ def _raised_for(
     return sum(
         override.amount
         for override in raised.get(budget, ())
-        if override.entity_id in (None, entity) and (end is None or override.approved_at < end)
+        if override.entity_id in (None, entity)
+        and (end is None or (override.approved_at is not None and override.approved_at < end))
     )
 
 
@@ -151,8 +153,10 @@ def _windows(
     for (first, last), numbers in windows.items():
         within |= Q(period__in=numbers, day__gte=first, day__lte=last)
     sums = BudgetDay.objects.filter(within).order_by().values("period_id")
-    listed = sums.annotate(**{f"sum_{name}": Sum(name) for name in _SUMS})
-    return {row["period_id"]: [int(row[f"sum_{name}"] or 0) for name in _SUMS] for row in listed}
+    listed = sums.annotate(**{f"sum_{name}": Sum(name) for name in _SUMS}).values_list(
+        "period_id", *(f"sum_{name}" for name in _SUMS)
+    )
+    return {number: [int(value or 0) for value in values] for number, *values in listed}
 
 
 def judged_groups(
@@ -184,20 +188,12 @@ def judged_groups(
             warning=Count("pk", filter=warns),
             **{f"sum_{name}": Sum(name) for name in _SUMS},
         )
+        .values_list("budget_id", "key", "rows", "exceeded", "warning", *(f"sum_{name}" for name in _SUMS))
     )
     late = _late_warnings(rows, {id: share for id, share in shares.items() if share > 1})
     return [
-        (
-            group["budget_id"],
-            group["key"],
-            (
-                group["rows"],
-                group["exceeded"],
-                group["warning"] + late.get((group["budget_id"], group["key"]), 0),
-                *(int(group[f"sum_{name}"]) for name in _SUMS),
-            ),
-        )
-        for group in grouped
+        (budget, key, (count, exceeded, warning + late.get((budget, key), 0), *map(int, sums)))
+        for budget, key, count, exceeded, warning, *sums in grouped
     ]
 
 

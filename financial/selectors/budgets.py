@@ -126,8 +126,8 @@ def list_budgets(
         rows = rows.filter(entity__key=entity_id)
     if parent is not None:
         try:
-            rows = rows.filter(parent=parent)
-        except (ValidationError, ValueError):
+            rows = rows.filter(parent_id=UUID(str(parent)))
+        except ValueError:
             rows = rows.none()
     if enforcement:
         rows = rows.filter(enforcement=enforcement)
@@ -146,7 +146,7 @@ def budget_status(
     moment = now or timezone.now()
     if entity_id is None or entity_id == EVERY:
         return budget_statuses([budget], now=moment)[budget.pk]
-    if budget.entity_id is not None:
+    if budget.entity is not None:
         if budget.entity.key != entity_id:
             raise NotFound("not_found", "This budget is another entity's.")
         return budget_statuses([budget], now=moment)[budget.pk]

@@ -79,7 +79,7 @@ def _request(budget: Budget, amount: int, until: datetime, reason: str, entity: 
 def _entity_of(budget: Budget, entity_id: str | None) -> int | None:
     if entity_id is None:
         return None
-    if budget.entity_id is not None:
+    if budget.entity is not None:
         if budget.entity.key != entity_id:
             raise Invalid.field_error("/entity_id", "other_entity", "The budget is another entity's.")
         return None

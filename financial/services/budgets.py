@@ -172,9 +172,9 @@ def _ancestors(parent: UUID | str | None, currency: str, limit: int) -> list[Bud
     if row.currency != currency:
         raise Invalid.field_error("/parent", "other_currency", f"The parent is in {row.currency}.")
     ids = [row.pk]
-    while row.parent_id is not None:
-        ids.append(row.parent_id)
+    while row.parent is not None:
         row = row.parent
+        ids.append(row.pk)
     if len(ids) >= MAX_DEPTH:
         raise Invalid.field_error(
             "/parent", "too_deep", f"At most {MAX_DEPTH} budgets stand above each other."
@@ -275,7 +275,7 @@ def change_budget(
             changes = _changes(
                 budget, name, limit, enforcement, thresholds, rollover, rollover_cap, ends_on, now, errors
             )
-            _check_family(budget, locked.get(budget.parent_id), changes, errors)
+            _check_family(budget, locked.get(budget.parent_id) if budget.parent_id else None, changes, errors)
             if errors:
                 raise Invalid.fields(*errors)
             changes = {field: value for field, value in changes.items() if getattr(budget, field) != value}

@@ -147,6 +147,7 @@ def _fixed_exchanges(events: list[UUID]) -> dict[tuple[UUID, UUID], Exchange]:
         for event, budget, numerator, denominator in parts.values_list(
             "hold__event", "period__budget_id", "numerator", "denominator"
         )
+        if event is not None
     }
 
 
