@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -60,8 +61,8 @@ class Definition:
     """All that decides who gets what in one experiment, ready for use.
 
     ``arms[0]`` is the baseline. ``phase`` is the id of the open phase, None before the start, ``state`` the hash
-    state of its seed, ``ranges`` those of the arms. ``phases`` maps ids of all phases to their numbers, ``overrides``
-    units to arms.
+    state of its seed, ``since`` its beginning, ``ranges`` those of the arms. ``phases`` maps ids of all phases to
+    their numbers, ``overrides`` units to arms.
     """
 
     id: UUID
@@ -76,6 +77,7 @@ class Definition:
     targeting: Targeting = ()
     namespace: Namespace | None = None
     overrides: Mapping[str, int] = field(default_factory=dict)
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

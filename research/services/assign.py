@@ -1,0 +1,280 @@
+"""Assigning units, and writing down who was exposed to what.
+
+A unit's row is written once, with its first exposure. Of concurrent writers one inserts it; the others read
+it and answer by it, whatever they had decided themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from agent_factory_site.common.audit.recorder import audit_insert
+from agent_factory_site.common.db.bulk import Addition, Insert, insert_ignore_returning, write_all
+from agent_factory_site.common.db.retry import retry_conflicts
+from agent_factory_site.common.db.slots import free_slot
+from agent_factory_site.common.errors import FieldError, Invalid
+from agent_factory_site.common.selectors.entities import find_entities
+from agent_factory_site.common.services.entities import resolve_entities
+from research.domain.assignment import Decision, Definition, HoldoutRule, Reason, Sticky, decide
+from research.domain.values import attribute_errors, unit_error
+from research.models import Assignment, ExposureDay
+from research.selectors.assignments import revision_and_sticky, sticky_rows, stored_units
+from research.selectors.definitions import definitions, no_such_experiment, remembered
+
+MAX_UNITS: Final = 10_000
+DAY: Final = 86_400
+CLOCKS_APART: Final = timedelta(minutes=5)
+"""How far in the future an exposure may be said to have been."""
+_SLOTS: Final = 0x61665F65
+"""The name space of the slots of exposure counts."""
+_COLUMNS: Final = ("experiment_id", "entity_id", "variant_id", "phase_id", "first_exposed_at", "override")
+_TYPES: Final = ("uuid", "bigint", "bigint", "bigint", "timestamptz", "boolean")
+_KEYS: Final = ("experiment_id", "phase_id", "variant_id", "day", "slot")
+_KEY_TYPES: Final = ("uuid", "bigint", "bigint", "int", "smallint")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit to assign: ``attributes`` are what targeting rules ask for."""
+
+    id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """What one unit is served."""
+
+    definition: Definition
+    unit: str
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A unit that was really served ``variant`` (a key), as whoever evaluated without exposing found out.
+
+    Without a ``variant`` the arm is decided from ``attributes``; without ``occurred_at`` it was now.
+    """
+
+    unit: str
+    variant: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An exposure that was not written: its position, a code and a sentence."""
+
+    index: int
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exposures:
+    """What a report of exposures came to."""
+
+    accepted: int
+    duplicates: int
+    rejected: tuple[Refused, ...]
+
+
+def assign_units(*, experiment: UUID | str, units: Sequence[Unit], expose: bool = True) -> list[Assigned]:
+    """What each of ``units`` is served by the experiment of an id or a key, in their order.
+
+    With ``expose`` units that are new to the experiment are written down as exposed. A batch takes the same few
+    statements whatever its size. Raises :class:`NotFound`, and :class:`Invalid` for units that are none.
+    """
+    _check(units)
+    known = definitions()
+    definition = known.find(experiment)
+    if definition is None:
+        raise no_such_experiment()
+    sticky = stored_units(definition.id, definition.unit, {unit.id for unit in units}).sticky
+    decisions = _decide(definition, units, sticky, known.holdout)
+    if expose:
+        fresh: dict[str, Decision] = {}
+        for unit, decision in zip(units, decisions):
+            if decision.is_new:
+                fresh.setdefault(unit.id, decision)
+        taken = _expose(definition, fresh, timezone.now(), {}) if fresh else {}
+        if taken:
+            again = _decide(definition, units, {**sticky, **taken}, known.holdout)
+            decisions = [new if unit.id in taken else old for unit, old, new in zip(units, decisions, again)]
+    return [Assigned(definition, unit.id, decision) for unit, decision in zip(units, decisions)]
+
+
+def assign_unit(
+    *, experiment: UUID | str, unit: str, attributes: Mapping[str, Any], expose: bool = True
+) -> Assigned:
+    """:func:`assign_units` of one unit: one statement where this process has met the unit before."""
+    fault = unit_error(unit)
+    if fault is not None:
+        raise Invalid.fields(fault)
+    known = remembered()
+    definition = known.find(experiment)
+    if definition is not None:
+        number = find_entities([(definition.unit, unit)]).get((definition.unit, unit))
+        if number is not None:
+            token, sticky = revision_and_sticky(definition.id, number)
+            if token == known.token:
+                decision = decide(definition, unit, attributes, sticky, known.holdout)
+                if not (expose and decision.is_new):
+                    return Assigned(definition, unit, decision)
+    return assign_units(experiment=experiment, units=[Unit(unit, attributes)], expose=expose)[0]
+
+
+def report_exposures(*, experiment: UUID | str, exposures: Sequence[Exposure]) -> Exposures:
+    """Write down exposures that happened elsewhere; those of units that have one are duplicates.
+
+    A variant that is not the unit's is rejected, and so is a unit that takes no part. Where the variant is
+    named, targeting is taken as met by whoever evaluated it. Raises :class:`NotFound`, and :class:`Invalid` for
+    units that are none.
+    """
+    _check([Unit(each.unit, each.attributes) for each in exposures])
+    known = definitions()
+    definition = known.find(experiment)
+    if definition is None:
+        raise no_such_experiment()
+    now = timezone.now()
+    untargeted = replace(definition, targeting=())
+    sticky = stored_units(definition.id, definition.unit, {each.unit for each in exposures}).sticky
+    fresh: dict[str, Decision] = {}
+    moments: dict[str, datetime] = {}
+    rejected: list[Refused] = []
+    duplicates = 0
+    for index, each in enumerate(exposures):
+        rules = definition if each.variant is None else untargeted
+        decision = decide(rules, each.unit, each.attributes, sticky.get(each.unit), known.holdout)
+        refused = _refusal(definition, each, decision, now)
+        if refused is not None:
+            rejected.append(Refused(index, *refused))
+        elif not decision.is_new or each.unit in fresh:
+            duplicates += 1
+        else:
+            fresh[each.unit] = decision
+            if each.occurred_at is not None:
+                moments[each.unit] = each.occurred_at
+    taken = _expose(definition, fresh, now, moments) if fresh else {}
+    return Exposures(len(fresh) - len(taken), duplicates + len(taken), tuple(rejected))
+
+
+def _refusal(
+    definition: Definition, exposure: Exposure, decision: Decision, now: datetime
+) -> tuple[str, str] | None:
+    if decision.assigned is None:
+        return decision.reason.value, "The unit takes no part in the experiment."
+    if exposure.variant is not None and exposure.variant != decision.assigned.key:
+        return "other_variant", "The unit is in another arm."
+    at = exposure.occurred_at
+    if at is not None:
+        if at > now + CLOCKS_APART:
+            return "in_the_future", "It has not happened yet."
+        if definition.since is not None and at < definition.since and decision.is_new:
+            return "outside_phase", "It was before the present phase began."
+    return None
+
+
+def _check(units: Sequence[Unit]) -> None:
+    if len(units) > MAX_UNITS:
+        raise Invalid.field_error("/units", "too_many", f"At most {MAX_UNITS} units at once.")
+    errors: list[FieldError] = []
+    for index, unit in enumerate(units):
+        if fault := unit_error(unit.id, f"/units/{index}/unit_id"):
+            errors.append(fault)
+        if unit.attributes:
+            errors += attribute_errors(unit.attributes, f"/units/{index}/attributes")
+    if errors:
+        raise Invalid.fields(*errors)
+
+
+def _decide(
+    definition: Definition,
+    units: Sequence[Unit],
+    sticky: Mapping[str, Sticky],
+    holdout: HoldoutRule | None,
+) -> list[Decision]:
+    return [decide(definition, unit.id, unit.attributes, sticky.get(unit.id), holdout) for unit in units]
+
+
+def _expose(
+    definition: Definition, fresh: Mapping[str, Decision], now: datetime, moments: Mapping[str, datetime]
+) -> dict[str, Sticky]:
+    """Write the rows of ``fresh`` units; those that others wrote first, as they wrote them."""
+
+    def store() -> dict[str, Sticky]:
+        with transaction.atomic():
+            return _write(definition, fresh, now, moments)
+
+    return retry_conflicts(store)
+
+
+def _write(
+    definition: Definition, fresh: Mapping[str, Decision], now: datetime, moments: Mapping[str, datetime]
+) -> dict[str, Sticky]:
+    numbers = resolve_entities([(definition.unit, unit) for unit in fresh])
+    units = {number: unit for (_, unit), number in numbers.items()}
+    rows = []
+    # In one order, so that two batches of the same units never wait for each other in a circle.
+    for number in sorted(units):
+        unit = units[number]
+        decision = fresh[unit]
+        assert decision.assigned is not None
+        at = moments.get(unit, now)
+        chosen = decision.reason == Reason.OVERRIDE
+        rows.append((definition.id, number, decision.assigned.id, definition.phase, at, chosen))
+    inserted = insert_ignore_returning(
+        connection, Assignment._meta.db_table, _COLUMNS, _TYPES, rows, "entity_id"
+    )
+    if inserted:
+        written = [row for row in rows if row[1] in inserted]
+        write_all(connection, [_audit(definition, written), *_counts(definition, written)])
+    lost = [number for number in units if number not in inserted]
+    return {units[number]: row for number, row in sticky_rows(definition.id, lost).items()} if lost else {}
+
+
+def _audit(definition: Definition, written: Collection[tuple[Any, ...]]) -> Insert:
+    return audit_insert(
+        action="expose",
+        target_type="research.Experiment",
+        target_id=str(definition.id),
+        changes={"units": len(written)},
+    )
+
+
+def _counts(definition: Definition, written: Collection[tuple[Any, ...]]) -> list[Addition]:
+    """What ``written`` rows add to the exposures per day; overrides are not counted."""
+    sums = Counter((row[2], int(row[4].timestamp()) // DAY) for row in written if not row[5])
+    if not sums:
+        return []
+    slot = free_slot(_SLOTS)
+    rows = [
+        (definition.id, definition.phase, variant, day, slot, count)
+        for (variant, day), count in sorted(sums.items())
+    ]
+    table = ExposureDay._meta.db_table
+    return [Addition(table, _KEYS, ("units",), (*_KEY_TYPES, "bigint"), rows)]
+
+
+def subtract_exposure(assignment: Assignment) -> None:
+    """Take a unit that is left out of the analysis from now on out of the counts; in the caller's transaction."""
+    row = (
+        assignment.experiment_id,
+        assignment.phase_id,
+        assignment.variant_id,
+        int(assignment.first_exposed_at.timestamp()) // DAY,
+        free_slot(_SLOTS),
+        -1,
+    )
+    addition = Addition(ExposureDay._meta.db_table, _KEYS, ("units",), (*_KEY_TYPES, "bigint"), [row])
+    write_all(connection, [addition])
