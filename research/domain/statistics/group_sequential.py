@@ -145,7 +145,7 @@ def repeated_p_value(z: float, fractions: tuple[float, ...], spending: Spending,
 
     The p-value that belongs to repeated confidence intervals (Jennison & Turnbull 1989, "Interim analyses: the repeated
     confidence interval approach"): at most alpha exactly when the look crosses its boundary at alpha. Between
-    1e-12 and 0.999, read from a Chebyshev interpolation of the boundary over ln alpha; 1 above that.
+    1e-12 (more at looks before 5 % of the information) and 0.999, read from a Chebyshev interpolation of the boundary over ln alpha; 1 above that.
     """
     fit = _fit(tuple(round(one, 12) for one in fractions), spending, final)
     low, high = -1.0, 1.0
@@ -153,26 +153,35 @@ def repeated_p_value(z: float, fractions: tuple[float, ...], spending: Spending,
     if wanted <= _clenshaw(fit, high):
         return 1.0
     if wanted >= _clenshaw(fit, low):
-        return _SMALLEST
+        return _smallest(fractions[-1], spending)
     for _ in range(46):
         middle = (low + high) / 2
         if _clenshaw(fit, middle) > wanted:
             low = middle
         else:
             high = middle
-    return math.exp(_log_alpha((low + high) / 2))
+    return math.exp(_log_alpha((low + high) / 2, _smallest(fractions[-1], spending)))
 
 
-def _log_alpha(place: float) -> float:
+def _smallest(fraction: float, spending: Spending) -> float:
+    """The p-value below which none is told apart: early O'Brien-Fleming boundaries soon lie beyond all numbers."""
+    if spending.family != "obrien_fleming" or fraction >= 0.05:
+        return _SMALLEST
+    return max(_SMALLEST, 4 * float(ndtr(-(FURTHEST - 6) * math.sqrt(fraction))))
+
+
+def _log_alpha(place: float, smallest: float) -> float:
     """From [-1, 1] to [ln smallest, ln largest], through a map that is finer towards large alphas."""
     share = (1 + place) / 2
-    return math.log(_SMALLEST) * (1 - share) ** 2 + math.log(_LARGEST) * (1 - (1 - share) ** 2)
+    return math.log(smallest) * (1 - share) ** 2 + math.log(_LARGEST) * (1 - (1 - share) ** 2)
 
 
 @lru_cache(maxsize=256)
 def _fit(fractions: tuple[float, ...], spending: Spending, final: bool) -> tuple[float, ...]:
+    smallest = _smallest(fractions[-1], spending)
+
     def bound(place: float) -> float:
-        return boundaries(fractions, math.exp(_log_alpha(place)), spending, final=final)[-1]
+        return boundaries(fractions, math.exp(_log_alpha(place, smallest)), spending, final=final)[-1]
 
     count = 40
     places = np.cos(np.pi * (np.arange(count) + 0.5) / count)

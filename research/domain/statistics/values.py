@@ -25,6 +25,7 @@ Reason = Literal[
     "no_look",
     "no_covariate",
     "empty_stratum",
+    "not_binary",
     "overflow",
 ]
 
@@ -41,6 +42,7 @@ WORDS: Final[dict[Reason, str]] = {
     "no_look": "no planned look has been taken yet",
     "no_covariate": "the covariate does not vary",
     "empty_stratum": "a stratum has fewer than two units in an arm",
+    "not_binary": "the values are not all 0 or 1",
     "overflow": "the numbers are too large or too close to zero to compute with",
 }
 
