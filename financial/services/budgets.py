@@ -30,6 +30,7 @@ from financial.domain.budget_input import (
     Schedule,
     currency_errors,
     day_begins,
+    day_errors,
     enforcement_errors,
     entity_errors,
     parse_filters,
@@ -323,6 +324,7 @@ def _changes(
     if rollover is not KEEP or rollover_cap is not KEEP:
         changes.update(_rollover(budget, rollover, rollover_cap, errors))
     if ends_on is not KEEP and ends_on != budget.ends_on:
+        errors += day_errors("/ends_on", ends_on)
         today = now.astimezone(parse_zone(budget.timezone)).date()
         if budget.ends_on is not None and budget.ends_on < today:
             raise Conflict("ended", "This budget has ended: create another.")

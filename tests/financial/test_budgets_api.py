@@ -185,6 +185,8 @@ def test_costs_and_holds_move_it_from_ok_to_exceeded(api):
         ({"starts_on": 20261101}, [("/starts_on", "invalid")]),
         ({"starts_on": "2026-02-30"}, [("/starts_on", "invalid")]),
         ({"ends_on": "2020-01-01"}, [("/ends_on", "in_the_past")]),
+        ({"ends_on": "9999-12-31"}, [("/ends_on", "out_of_range")]),
+        ({"starts_on": "0001-01-01"}, [("/starts_on", "out_of_range")]),
         ({"colour": "red"}, [("/colour", "unknown_field")]),
         ({"limit": "-1", "period": "x", "currency": "x"},
          [("/currency", "unknown_currency"), ("/limit", "too_small"), ("/period", "unknown_period")]),
@@ -242,6 +244,7 @@ def test_what_counts_never_changes(api):
         ("/starts_on", "fixed"),
     ]  # fmt: skip
     assert errors(patch(api, path, {"colour": "red"}, "*")) == [("/colour", "unknown_field")]
+    assert errors(patch(api, path, {"ends_on": "9999-12-31"}, "*")) == [("/ends_on", "out_of_range")]
     unknown = patch(api, f"{BUDGETS}/{UNKNOWN}", {"limit": "5"}, "*")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
