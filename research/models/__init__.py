@@ -3,8 +3,19 @@ from .exclusion_group import ExclusionGroup
 from .experiment import Experiment, Phase, RunningPeriod, Variant
 from .flag import FeatureFlag
 from .metric import Metric
+from .results import (
+    ArmSums,
+    Judge,
+    MetricShift,
+    PairedResult,
+    QuantileBucket,
+    ResultEvent,
+    ResultSource,
+    UnitMetric,
+)
 
 __all__ = [
+    "ArmSums",
     "Assignment",
     "DefinitionRevision",
     "ExclusionGroup",
@@ -12,9 +23,16 @@ __all__ = [
     "ExposureDay",
     "FeatureFlag",
     "Holdout",
+    "Judge",
     "Metric",
+    "MetricShift",
     "Override",
+    "PairedResult",
     "Phase",
+    "QuantileBucket",
+    "ResultEvent",
+    "ResultSource",
     "RunningPeriod",
+    "UnitMetric",
     "Variant",
 ]
