@@ -56,10 +56,11 @@ def forget_index() -> None:
 
 
 def index_at(token: Hashable) -> BudgetIndex:
-    """Every budget as of the revision ``token``; archived ones count what happened before they were archived, however late it arrives.
+    """Every budget as of the revision ``token``.
 
-    With a token that was read after the transaction's first write to the ledger it misses none: whoever
-    creates a budget waits for writers that have not seen it.
+    Archived ones count what happened before they were archived, however late it arrives. With a token that
+    was read after the transaction's first write to the ledger it misses none: whoever creates a budget waits
+    for writers that have not seen it.
     """
     if _memory.fresh and _memory.token == token:
         return _memory.index

@@ -109,7 +109,7 @@ def append_entries(
     ]
     # Last but for the budgets, because rows shared with other writers are locked from here to the commit.
     write_with_rollups(inserts, rollups)
-    spend_budgets(appended, entities, appended[0].recorded_at, settlement)
+    spend_budgets(appended, entities, plan.budgets, settlement)
 
 
 def _json(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
@@ -27,7 +27,13 @@ from financial.domain.budget_rules import (
 )
 from financial.domain.exchange import Exchange
 from financial.models import Budget, BudgetDay, HoldPart
-from financial.selectors.budget_index import budget_index, rule_of
+from financial.selectors.budget_index import (
+    budget_index,
+    forget_index,
+    index_at,
+    remembered_index,
+    rule_of,
+)
 from financial.selectors.exchange import find_exchanges
 from financial.selectors.holds import HeldPart
 
@@ -112,7 +118,7 @@ def missing_rates(entries: Sequence[Entry]) -> dict[int, FieldError]:
 
     Asked before the transaction, so that one such event does not take its batch down.
     """
-    index = budget_index()
+    index = remembered_index()
     base = settings.BASE_CURRENCY
     if index.currencies <= {base}:
         return {}
@@ -155,19 +161,20 @@ def subject_of(entry: Entry, numbers: Mapping[EntityName, int]) -> Subject:
 def spend_budgets(
     appended: Sequence[Appended],
     entities: Mapping[EntityName, int],
-    now: datetime,
+    token: Hashable,
     settlement: Settlement | None = None,
 ) -> None:
     """Count ledger rows that were just appended into every budget they belong to.
 
-    Runs last in the transaction, after the rows were written, so that a budget created meanwhile is seen;
-    its rows are shared with other writers and locked until the commit. With ``settlement`` the only row
-    is the cost of that hold, whose money is released in the same step.
+    ``token`` is the budgets' revision, read after the first write of the transaction, so that a budget created
+    meanwhile is seen. Runs last in the transaction, because the budgets' rows are shared with other writers and
+    locked until the commit. With ``settlement`` the only row is the cost of that hold, whose money is released
+    in the same step.
     """
-    index = budget_index()
+    index = index_at(token)
     if not index and settlement is None:
         return
-    moves = _Moves(index, now)
+    moves = _Moves(index, appended[0].recorded_at)
     moves.add_costs(appended, entities, settlement)
     if settlement is not None:
         moves.settle(settlement, unpriced=any(event.entry.unpriced for event in appended))
@@ -252,6 +259,8 @@ class _Moves:
         base, day = settings.BASE_CURRENCY, local_day(entry.occurred_at)
         exchange = rates.get((rule.currency, day))
         if exchange is None and rule.currency not in (base, entry.series[3]):
+            # Somebody made the budget since this process looked ahead: a repeat refuses this event alone.
+            forget_index()
             raise Conflict(
                 NO_RATE,
                 f"There is no {rule.currency} to {base} rate for {day}, which a budget needs: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,16 +44,20 @@ Event = tuple[Sequence[Any], datetime, int, tuple[int, ...]]
 
 
 class RollupPlan(NamedTuple):
-    """What a transaction that records costs adds to: its slot, and the dimensions that have facet rollups."""
+    """What a transaction that records costs adds to: its slot, the dimensions that have facet rollups, the budgets.
+
+    ``budgets`` is the token of their revision.
+    """
 
     slot: int
     dimensions: list[CostFacetDimension]
+    budgets: Hashable
 
 
 def rollup_plan() -> RollupPlan:
-    """The present dimensions, and the slot this transaction adds to until it ends, in one statement.
+    """The present dimensions and budgets, and the slot this transaction adds to, in one statement.
 
-    Asked after the transaction's first write to the ledger: the command that adds a dimension waits for
+    Asked after the transaction's first write to the ledger: whoever adds a dimension or a budget waits for
     writers that have not seen it. The slot is the lowest that no other transaction adds to now, so that
     concurrent writers share no row, and a ledger that is written by one at a time has one row per key
     to read. Should all slots be taken, one is shared by waiting for its rows. SQLite has one writer at a
@@ -66,19 +70,20 @@ def rollup_plan() -> RollupPlan:
     columns = ("id", "owner_type", "dimension")
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {slot}, {', '.join(columns)} FROM (SELECT 1) AS one"  # noqa: S608
-            f" LEFT JOIN {CostFacetDimension._meta.db_table} ON true ORDER BY id",
+            f"SELECT {slot}, (SELECT token FROM financial_budgetrevision), {', '.join(columns)}"  # noqa: S608
+            f" FROM (SELECT 1) AS one LEFT JOIN {CostFacetDimension._meta.db_table} ON true ORDER BY id",
             parameters,
         )
         rows = cursor.fetchall()
-    found = rows[0][0]
+    found, token = rows[0][:2]
     return RollupPlan(
         os.getpid() % SLOTS if found is None else int(found),
         [
             CostFacetDimension.from_db(connection.alias, columns, row)
-            for _, *row in rows
+            for _, _, *row in rows
             if row[0] is not None
         ],
+        token,
     )
 
 

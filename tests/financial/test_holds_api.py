@@ -426,7 +426,7 @@ def test_a_hold_and_its_settlement_take_a_fixed_number_of_statements():
 
     pair("first")
     # PostgreSQL takes the writes of the ledger in one message.
-    expected = (10, 17 if connection.vendor == "postgresql" else 21)
+    expected = (10, 16 if connection.vendor == "postgresql" else 20)
     assert [pair("a"), pair("b")] == [expected, expected]
 
 
