@@ -166,11 +166,12 @@ class MetricShift(models.Model):
 class ArmSums(models.Model):
     """Sums over the units of an arm that have a value of a metric, changed by addition alone.
 
-    ``x`` is the unit's value less its shift (of a ratio the numerator, of a quantile the number of events), ``d``
-    the denominator of a ratio, ``c`` the covariate. Units without a covariate are in none of the sums of
-    ``c``; ``x_with_c`` and ``d_with_c`` are the sums over the others, so that a reader may put any constant in
-    the place of what is missing. ``slot`` spreads concurrent writers over several rows; readers sum over it.
-    Units that were exposed and have no value are counted by the assignments.
+    ``x`` is the unit's value less its shift (of a ratio the numerator, of a quantile the number of results), ``d``
+    the denominator of a ratio, ``c`` the covariate. Each sum is over the units that have all of what it is
+    about: ``d_with_x`` sums the denominators of units that have a numerator too, so that a reader may put any
+    constant in the place of what is missing. Units that have a covariate have a value.
+    ``slot`` spreads concurrent writers over several rows; readers sum over it. Units that were exposed and
+    have no value at all are counted by the assignments.
     """
 
     audit_exempt = "sums of the values of units, rebuilt from them at any time"
@@ -186,19 +187,25 @@ class ArmSums(models.Model):
         Variant, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     slot = models.SmallIntegerField()
-    units = models.BigIntegerField()
+    x_units = models.BigIntegerField()
+    d_units = models.BigIntegerField()
     c_units = models.BigIntegerField()
+    xd_units = models.BigIntegerField()
+    dc_units = models.BigIntegerField()
     x_sum = models.FloatField()
     x_squares = models.FloatField()
     d_sum = models.FloatField()
     d_squares = models.FloatField()
-    xd = models.FloatField()
     c_sum = models.FloatField()
     c_squares = models.FloatField()
+    xd = models.FloatField()
     xc = models.FloatField()
     dc = models.FloatField()
+    x_with_d = models.FloatField()
+    d_with_x = models.FloatField()
     x_with_c = models.FloatField()
     d_with_c = models.FloatField()
+    c_with_d = models.FloatField()
 
     def __str__(self) -> str:
         return f"{self.metric_id} {self.phase_id} {self.variant_id}"
