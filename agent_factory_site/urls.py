@@ -21,6 +21,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", views.favicon, name="favicon"),
     path("admin/", admin.site.urls),
     path("api/v1/financial/", include("financial.api.urls")),
+    path("api/v1/research/", include("research.api.urls")),
+    path("ofrep/v1/", include("research.api.ofrep_urls")),
     path("api/schema", SchemaView.as_view(), name="api-schema"),
     path("api/docs", DocsView.as_view(), name="api-docs"),
     path("api/v1", RootView.as_view(), name="api-root"),

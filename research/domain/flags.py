@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from .assignment import Decision, Reason
 from .hashing import Range, choose, seed_state, unit_interval_from
 from .targeting import Attributes, Targeting, compile_targeting, targets
 
@@ -189,3 +190,31 @@ def _of_experiment(flag: FlagDefinition, found: Served) -> Served:
     if flag.kind == "number" and isinstance(flag.values[flag.default], float):
         value = float(value)
     return Served(found.reason, found.variant, value, found.metadata)
+
+
+_REASONS: Final = {
+    Reason.ASSIGNED: FlagReason.SPLIT,
+    Reason.STICKY: FlagReason.SPLIT,
+    Reason.ARM_STOPPED: FlagReason.SPLIT,
+    Reason.OVERRIDE: FlagReason.TARGETING_MATCH,
+    Reason.NOT_RUNNING: FlagReason.DISABLED,
+    Reason.NOT_TARGETED: FlagReason.STATIC,
+    Reason.EXCLUDED: FlagReason.SPLIT,
+    Reason.HOLDOUT: FlagReason.SPLIT,
+    Reason.COVERAGE: FlagReason.SPLIT,
+}
+
+
+def served_arm(experiment: str, decision: Decision) -> Served:
+    """What an experiment serves as a flag: the payload of the arm, or nothing; the reason stands in the metadata."""
+    metadata: dict[str, bool | str | int | float] = {
+        "experiment": experiment,
+        "assignment": decision.reason.value,
+        "in_experiment": decision.in_experiment,
+    }
+    if decision.phase is not None:
+        metadata["phase"] = decision.phase
+    reason = _REASONS[decision.reason]
+    if decision.arm is None:
+        return Served(reason, metadata=metadata)
+    return Served(reason, decision.arm.key, decision.arm.payload, metadata)

@@ -6,6 +6,7 @@ Every write of a flag renews the revision of definitions, by a trigger; its row 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -165,10 +166,8 @@ def _parsed(
 
 def _experiment(name: str, errors: list[FieldError]) -> Experiment | None:
     rows = Experiment.objects.filter(key=name)
-    try:
+    with suppress(ValueError):
         rows |= Experiment.objects.filter(pk=UUID(name))
-    except ValueError:
-        pass
     found: Experiment | None = rows.first()
     if found is None:
         errors.append(FieldError("/experiment", "unknown_experiment", "There is no such experiment."))
