@@ -371,3 +371,41 @@ def test_all_allowances_together_tell_how_many_are_over():
     assert total.settled == 30_999_999_999
     assert budget_status(row.pk).state == "exceeded"
     assert budget_status(row.pk, entity_id="a").state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("period", "instants"),
+    [
+        # The last microsecond of a month in winter time, and the first one of the next.
+        ("month", {"2026-10-31T22:59:59.999999Z": "2026-10", "2026-10-31T23:00:00Z": "2026-11"}),
+        # A day of 25 hours.
+        (
+            "day",
+            {
+                "2026-10-24T21:59:59.999999Z": "2026-10-24",
+                "2026-10-24T22:00:00Z": "2026-10-25",
+                "2026-10-25T22:59:59.999999Z": "2026-10-25",
+                "2026-10-25T23:00:00Z": "2026-10-26",
+            },
+        ),
+        # An hour that the clock repeats is two.
+        (
+            "hour",
+            {
+                "2026-10-25T00:30:00Z": "2026-10-25T02:00:00+02:00",
+                "2026-10-25T01:30:00Z": "2026-10-25T02:00:00+01:00",
+            },
+        ),
+    ],
+)
+def test_late_events_land_in_their_own_period_where_clocks_change(noon, period, instants):
+    noon(datetime(2026, 10, 20, tzinfo=UTC))
+    row = budget(period=period, timezone="Europe/Berlin")
+    noon(NOON)
+    expected: dict[str, float] = {}
+    for text, key in instants.items():
+        spend("1", datetime.fromisoformat(text))
+        expected[key] = expected.get(key, 0) + 1
+    found = {key: float(amount) for key, amount in settled(row).items() if float(amount)}
+    assert found == expected
+    assert_budgets_agree()
