@@ -310,6 +310,7 @@ CELERY_BEAT_SCHEDULE = {
     "check-prices": {"task": "financial.check_prices", "schedule": 86_400.0},
     "ensure-partitions": {"task": "financial.ensure_partitions", "schedule": 86_400.0},
     "archive-ledger": {"task": "financial.archive_ledger", "schedule": 86_400.0},
+    "expire-holds": {"task": "financial.expire_holds", "schedule": 30.0},
     "refresh-budgets": {"task": "financial.refresh_budgets", "schedule": 60.0},
     "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
 }

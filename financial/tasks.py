@@ -6,6 +6,7 @@ from celery import shared_task
 
 from .services.archive_ledger import archive_by_age
 from .services.budget_overrides import refresh_budgets as do_refresh_budgets
+from .services.hold_expiry import expire_holds as do_expire_holds
 from .services.partitions import ensure_partitions as do_ensure_partitions
 from .services.price_update import check_prices as do_check_prices
 
@@ -26,6 +27,12 @@ def ensure_partitions() -> None:
 def archive_ledger() -> None:
     """Archive the months that are older than ``COST_DETAIL_MONTHS``."""
     archive_by_age()
+
+
+@shared_task(name="financial.expire_holds")
+def expire_holds() -> None:
+    """Return the money of holds that nobody ended in time."""
+    do_expire_holds()
 
 
 @shared_task(name="financial.refresh_budgets")

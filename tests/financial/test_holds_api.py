@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -16,6 +17,7 @@ from agent_factory_site.common.money import NANO
 from agent_factory_site.common.services.api_keys import create_api_key
 from financial.models import BudgetPeriod, CostEvent, Hold
 from financial.services.hold_expiry import expire_holds
+from financial.tasks import expire_holds as expire_holds_task
 from tests.common.callers import make_user
 
 from .conftest import COSTS, Api
@@ -314,6 +316,16 @@ def test_an_expired_hold_is_settled_all_the_same(agent):
     assert sums(budget) == [(12, 0, 0, 2)]
     refused = place(agent, "k-2", amount="0.01")
     assert (refused.status_code, refused.json()["remaining"]) == (402, "0.00")
+
+
+def test_the_sweep_returns_the_money_of_expired_holds(agent):
+    budget = make_budget(10)
+    path = place(agent, expires_in=1)["Location"]
+    place(agent, "k-2", amount="1")
+    Hold.objects.filter(pk=path.rpartition("/")[2]).update(expires_at=timezone.now())
+    expire_holds_task()
+    assert (agent.get(path).json()["state"], sums(budget)) == ("expired", [(0, 0, 1, 0)])
+    assert settings.CELERY_BEAT_SCHEDULE["expire-holds"] == {"task": expire_holds_task.name, "schedule": 30.0}
 
 
 @pytest.mark.parametrize(
