@@ -65,8 +65,10 @@ def parse_flag(body: Mapping[str, Any], errors: list[FieldError]) -> FlagInput |
     if not isinstance(enabled, bool):
         errors.append(FieldError("/enabled", "not_a_truth", "Must be true or false."))
     named = body.get("variants")
-    variants = _variants(dict(ON_OFF) if named is None and kind == "boolean" else named, kind, errors)
-    chosen = body.get("default_variant", "off" if named is None and kind == "boolean" else None)
+    # Without a type that is known nothing can be missing.
+    assumed = named is None and kind in ("boolean", "")
+    variants = _variants(dict(ON_OFF) if assumed else named, kind, errors)
+    chosen = body.get("default_variant", "off" if assumed else None)
     default = _choice(chosen, variants, "/default_variant", errors)
     rules = _rules(body.get("rules", []), variants, errors)
     experiment = body.get("experiment")
