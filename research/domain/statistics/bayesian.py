@@ -87,9 +87,7 @@ def normal(
     if not math.isfinite(score):
         return Undefined("overflow")
     width = -float(ndtri(check_alpha(alpha) / 2)) * sd
-    return Bayesian(
-        float(ndtr(score)), sd * _normal_loss(score), mean, Interval(mean - width, mean + width)
-    )
+    return Bayesian(float(ndtr(score)), sd * _normal_loss(score), mean, Interval(mean - width, mean + width))
 
 
 def _normal_loss(score: float) -> float:
@@ -134,9 +132,7 @@ def beta_binomial(
     chance, loss = _above(better, worse)
     mean = treated[0] / sum(treated) - control[0] / sum(control)
     width = -float(ndtri(check_alpha(alpha) / 2)) * math.sqrt(_variance(*treated) + _variance(*control))
-    return Bayesian(
-        min(1.0, chance), loss, mean, Interval(max(-1.0, mean - width), min(1.0, mean + width))
-    )
+    return Bayesian(min(1.0, chance), loss, mean, Interval(max(-1.0, mean - width), min(1.0, mean + width)))
 
 
 def _variance(a: float, b: float) -> float:

@@ -36,7 +36,9 @@ class LookResult:
     p_value: float
 
 
-def boundaries(fractions: tuple[float, ...], alpha: float, spending: Spending, *, final: bool) -> tuple[float, ...]:
+def boundaries(
+    fractions: tuple[float, ...], alpha: float, spending: Spending, *, final: bool
+) -> tuple[float, ...]:
     """Two-sided symmetric boundaries in z for looks at these information ``fractions`` (1 = as planned).
 
     Each boundary makes the probability of crossing it first at that look, without an effect, what the spending function

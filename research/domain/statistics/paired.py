@@ -79,7 +79,9 @@ def compare_pairs(
     for arm in (baseline, treatment):
         for values in arm.values():
             check_finite("a paired value", *values)
-        averages.append({item: math.fsum(values) / len(values) for item, values in arm.items() if len(values)})
+        averages.append(
+            {item: math.fsum(values) / len(values) for item, values in arm.items() if len(values)}
+        )
     first, second = averages
     shared = sorted(first.keys() & second.keys())
     a = np.array([first[item] for item in shared])
@@ -142,9 +144,7 @@ def wilcoxon(differences: Array) -> WilcoxonResult | Undefined:
         return WilcoxonResult(statistic / 2, p_value, True)
     ties = float((counts.astype(float) ** 3 - counts).sum())
     variance = n * (n + 1) * (2 * n + 1) / 24 - ties / 48
-    return WilcoxonResult(
-        statistic / 2, two_sided((statistic / 2 - total / 4) / math.sqrt(variance)), False
-    )
+    return WilcoxonResult(statistic / 2, two_sided((statistic / 2 - total / 4) / math.sqrt(variance)), False)
 
 
 def mcnemar(baseline: Array, treatment: Array) -> McNemarResult | Undefined:

@@ -166,7 +166,9 @@ def _drift(z: float, wanted: float) -> float:
     drift = max(0.1, z + float(ndtri(wanted)))
     for _ in range(60):
         miss = float(ndtr(drift - z) + ndtr(-z - drift)) - wanted
-        slope = (math.exp(-0.5 * (drift - z) ** 2) - math.exp(-0.5 * (drift + z) ** 2)) / math.sqrt(2 * math.pi)
+        slope = (math.exp(-0.5 * (drift - z) ** 2) - math.exp(-0.5 * (drift + z) ** 2)) / math.sqrt(
+            2 * math.pi
+        )
         following = max(drift / 2, drift - miss / slope)
         if abs(following - drift) <= 1e-14 * drift:
             break
