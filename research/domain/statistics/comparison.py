@@ -48,8 +48,8 @@ def summarise(metric: Metric, arm: ArmData) -> ArmSummary | Undefined:
 def compare(metric: Metric, baseline: ArmData, treatment: ArmData, settings: Settings) -> Comparison:
     """Compare ``treatment`` with ``baseline`` by the engine of ``settings``, with the other engines beside it.
 
-    The arms must be of one metric; raises ValueError for data the metric's kind cannot have. The absolute effect
-    decides; the relative effect has its own interval with the engine's critical value.
+    The arms must be of one metric; raises ValueError for data the metric's kind cannot have. The absolute
+    effect decides; the relative effect has its own interval with the engine's critical value.
     """
     made = Comparison(
         metric,

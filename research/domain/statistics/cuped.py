@@ -28,7 +28,8 @@ def adjust_means(baseline: Moments, treatment: Moments) -> Adjusted | Undefined:
 
     Deng, Xu, Kohavi & Walker (2013), "Improving the sensitivity of online controlled experiments by utilizing
     pre-experiment data". One theta for both arms, from the pooled sample (between-arm differences included, divisor
-    n - 1), and centred at the pooled mean of X; ``var = s_Y^2 + theta^2 s_X^2 - 2 theta s_XY`` per arm, divisor n - 1.
+    n - 1), and centred at the pooled mean of X; ``var = s_Y^2 + theta^2 s_X^2 - 2 theta s_XY`` per arm,
+    divisor n - 1.
     """
     return _adjust(baseline, treatment, ratio=False)
 
@@ -61,7 +62,8 @@ def _adjust(baseline: Moments, treatment: Moments, *, ratio: bool) -> Adjusted |
     before = after = 0.0
     for arm, (mean, variance, covariance) in zip((baseline, treatment), arms):
         own, middle = arm.covariate_variance, arm.covariate_mean
-        assert own is not None and middle is not None
+        assert own is not None
+        assert middle is not None
         left = variance + theta * theta * own - 2 * theta * covariance
         # A covariate that explains everything leaves nothing but rounding.
         left = left if left > 1e-13 * variance else 0.0
@@ -79,12 +81,16 @@ def _adjust(baseline: Moments, treatment: Moments, *, ratio: bool) -> Adjusted |
 def _linear(arm: Moments, *, ratio: bool) -> tuple[float, float, float] | Undefined:
     """Estimate, variance and covariance with the covariate, of the linearised value for a ratio."""
     mean, variance, shared = arm.mean, arm.variance, arm.covariance_xc
-    assert mean is not None and variance is not None and shared is not None
+    assert mean is not None
+    assert variance is not None
+    assert shared is not None
     if not ratio:
         return mean, variance, shared
     below, spread = arm.denominator_mean, arm.denominator_variance
     product, other = arm.covariance_xd, arm.covariance_dc
-    assert spread is not None and product is not None and other is not None
+    assert spread is not None
+    assert product is not None
+    assert other is not None
     if not below:
         return Undefined("zero_denominator")
     quotient = mean / below

@@ -24,7 +24,9 @@ _SMALLEST, _LARGEST = 1e-12, 0.999
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """One look: the boundary in standard errors, the repeated interval and p-value, and whether it was crossed."""
+    """One look: the boundary in standard errors, the repeated interval and p-value, and whether it was
+    crossed.
+    """
 
     look: int
     fraction: float
@@ -41,14 +43,15 @@ def boundaries(
 ) -> tuple[float, ...]:
     """Two-sided symmetric boundaries in z for looks at these information ``fractions`` (1 = as planned).
 
-    Each boundary makes the probability of crossing it first at that look, without an effect, what the spending function
-    allows between the looks (Lan & DeMets 1983). The density of the score inside the earlier boundaries is
-    carried forward by recursive numerical integration (Armitage, McPherson & Rowe 1969; Jennison & Turnbull 2000,
-    chapter 19) with Gauss-Legendre nodes.
+    Each boundary makes the probability of crossing it first at that look, without an effect, what the
+    spending function allows between the looks (Lan & DeMets 1983). The density of the score inside the
+    earlier boundaries is carried forward by recursive numerical integration (Armitage, McPherson & Rowe
+    1969; Jennison & Turnbull 2000, chapter 19) with Gauss-Legendre nodes.
 
-    Over- and under-running: the last look of a ``final`` analysis spends all that is left, whatever its fraction; fractions
-    above 1 enter the correlation of the looks as they are, and spend no more than alpha. Infinite where nothing is left to
-    spend. ValueError unless fractions are positive, increasing and at most 200.
+    Over- and under-running: the last look of a ``final`` analysis spends all that is left, whatever its
+    fraction; fractions above 1 enter the correlation of the looks as they are, and spend no more than alpha.
+    Infinite where nothing is left to spend. ValueError unless fractions are positive, increasing and at most
+    200.
     """
     check_alpha(alpha)
     if not fractions or len(fractions) > MAXIMUM_LOOKS:
@@ -147,7 +150,8 @@ def repeated_p_value(z: float, fractions: tuple[float, ...], spending: Spending,
 
     The p-value that belongs to repeated confidence intervals (Jennison & Turnbull 1989, "Interim analyses: the repeated
     confidence interval approach"): at most alpha exactly when the look crosses its boundary at alpha. Between
-    1e-12 (more at looks before 5 % of the information) and 0.999, read from a Chebyshev interpolation of the boundary over ln alpha; 1 above that.
+    1e-12 (more at looks before 5 % of the information) and 0.999, read from a Chebyshev interpolation of the
+    boundary over ln alpha; 1 above that.
     """
     fit = _fit(tuple(round(one, 12) for one in fractions), spending, final)
     low, high = -1.0, 1.0
@@ -166,7 +170,9 @@ def repeated_p_value(z: float, fractions: tuple[float, ...], spending: Spending,
 
 
 def _smallest(fraction: float, spending: Spending) -> float:
-    """The p-value below which none is told apart: early O'Brien-Fleming boundaries soon lie beyond all numbers."""
+    """The p-value below which none is told apart: early O'Brien-Fleming boundaries soon lie beyond all
+    numbers.
+    """
     if spending.family != "obrien_fleming" or fraction >= 0.05:
         return _SMALLEST
     return max(_SMALLEST, 4 * float(ndtr(-(FURTHEST - 6) * math.sqrt(fraction))))
@@ -232,7 +238,8 @@ def look(
 def rejection_probability(
     fractions: tuple[float, ...], bounds: tuple[float, ...], drift: float
 ) -> tuple[float, ...]:
-    """Probability of having crossed by each look when z at fraction 1 has mean ``drift`` (power, or alpha at 0).
+    """Probability of having crossed by each look when z at fraction 1 has mean ``drift`` (power, or alpha at
+    0).
 
     The same recursion with the score drifting by ``drift * t`` (Jennison & Turnbull 2000, chapter 19).
     """

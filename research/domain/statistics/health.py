@@ -1,4 +1,6 @@
-"""Signs that an experiment cannot be trusted: imbalance before exposure, units in two arms, effects that fade."""
+"""Signs that an experiment cannot be trusted: imbalance before exposure, units in two arms, effects that
+fade.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,8 @@ class Balance:
 def covariate_balance(arms: Sequence[Moments]) -> Balance | Undefined:
     """Welch's one-way analysis of variance on the covariate (Welch 1951, "On the comparison of several mean values").
 
-    Weights n / s^2, divisor n - 1, not pooled; for two arms the square of Welch's t. ``largest_difference`` is the
-    largest gap of two means in pooled standard deviations. Off balance at p < 0.001.
+    Weights n / s^2, divisor n - 1, not pooled; for two arms the square of Welch's t. ``largest_difference``
+    is the largest gap of two means in pooled standard deviations. Off balance at p < 0.001.
     """
     if len(arms) < 2 or any(not arm.n for arm in arms):
         return Undefined("empty_arm")
@@ -74,7 +76,8 @@ def double_exposure(units_in_two: int, units: int) -> DoubleExposure:
 
 @dataclass(frozen=True, slots=True)
 class Novelty:
-    """How the effect changes with time: ``slope`` per period, ``p_value`` of no change at all, ``trend_p_value`` of no slope.
+    """How the effect changes with time: ``slope`` per period, ``p_value`` of no change at all,
+    ``trend_p_value`` of no slope.
 
     ``fades`` when the slope pulls the effect towards zero and is significant at 5 %.
     """
@@ -89,9 +92,9 @@ class Novelty:
 def novelty(periods: Sequence[tuple[ArmSummary, ArmSummary]]) -> Novelty | Undefined:
     """Effects of periods of exposure (baseline, treatment), in order: their heterogeneity and weighted trend.
 
-    Inverse-variance weights: Cochran's Q with k - 1 degrees of freedom (Cochran 1954) and the slope of the weighted
-    regression on the period's number with known variances, ``SE^2 = 1 / sum of w (t - mean t)^2``, normal.
-    Periods with fewer than two units in an arm or without spread are left out; three are needed.
+    Inverse-variance weights: Cochran's Q with k - 1 degrees of freedom (Cochran 1954) and the slope of the
+    weighted regression on the period's number with known variances, ``SE^2 = 1 / sum of w (t - mean t)^2``,
+    normal. Periods with fewer than two units in an arm or without spread are left out; three are needed.
     """
     points = [
         (float(index), treatment.mean - baseline.mean, baseline.error + treatment.error)

@@ -1,9 +1,9 @@
 """Sufficient statistics of an arm: shifted power sums over its units, of up to three variables.
 
-The value ``x`` (the numerator of a ratio), the denominator ``d`` of a ratio, and a covariate ``c`` measured before
-exposure. Each is summed as its distance from a shift ``K`` near the data, because the textbook formula on raw sums
-loses every digit at an offset of 1e9 (Chan, Golub & LeVeque 1983, "Algorithms for computing the sample
-variance", section on shifted data). Variances and covariances have the divisor n - 1.
+The value ``x`` (the numerator of a ratio), the denominator ``d`` of a ratio, and a covariate ``c`` measured
+before exposure. Each is summed as its distance from a shift ``K`` near the data, because the textbook
+formula on raw sums loses every digit at an offset of 1e9 (Chan, Golub & LeVeque 1983, "Algorithms for
+computing the sample variance", section on shifted data). Variances and covariances have the divisor n - 1.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ Correction = Literal["none", "holm", "bh"]
 
 
 def adjusted(p_values: Sequence[float | None], correction: Correction) -> list[float | None]:
-    """Adjusted p-values in the order given, to be compared with alpha as they are; None stays None and counts for nothing."""
+    """Adjusted p-values in the order given, to be compared with alpha as they are; None stays None and
+    counts for nothing.
+    """
     known = [(p, index) for index, p in enumerate(p_values) if p is not None]
     for p, _ in known:
         if not 0 <= p <= 1:
@@ -29,7 +31,9 @@ def adjusted(p_values: Sequence[float | None], correction: Correction) -> list[f
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Step-down: ``max over j <= i of min(1, (m - j + 1) p_(j))``. Holds the family-wise error rate (Holm 1979)."""
+    """Step-down: ``max over j <= i of min(1, (m - j + 1) p_(j))``. Holds the family-wise error rate (Holm
+    1979).
+    """
     m = len(p_values)
     found, largest = [0.0] * m, 0.0
     for rank, index in enumerate(sorted(range(m), key=p_values.__getitem__)):
@@ -39,7 +43,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Step-up: ``min over j >= i of m p_(j) / j``. Holds the false discovery rate (Benjamini & Hochberg 1995)."""
+    """Step-up: ``min over j >= i of m p_(j) / j``. Holds the false discovery rate (Benjamini & Hochberg
+    1995).
+    """
     m = len(p_values)
     found, smallest = [0.0] * m, 1.0
     order = sorted(range(m), key=p_values.__getitem__)

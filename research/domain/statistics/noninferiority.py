@@ -34,11 +34,12 @@ def guardrail(
 ) -> Guardrail | Undefined:
     """Non-inferiority by interval, ``direction`` being the one in which the metric is better.
 
-    With h = +1 for metrics to be decreased and -1 for those to be increased, the harm is h (m_T - m_C). Absolute margin:
-    ``excess = h (m_T - m_C) - margin``. Relative: ``excess = h (m_T - m_C) - margin |m_C|``, tested on the scale of the
-    metric as a linear contrast with ``SE^2 = SE_T^2 + (h + margin sign(m_C))^2 SE_C^2``, so that the error of the baseline counts
-    and a baseline of zero needs no special case (Hida & Tango 2011; not pooled). ``critical_value`` in standard errors:
-    the always-valid one where the answer stops an arm.
+    With h = +1 for metrics to be decreased and -1 for those to be increased, the harm is h (m_T - m_C).
+    Absolute margin: ``excess = h (m_T - m_C) - margin``. Relative: ``excess = h (m_T - m_C) - margin
+    |m_C|``, tested on the scale of the metric as a linear contrast with ``SE^2 = SE_T^2 + (h + margin
+    sign(m_C))^2 SE_C^2``, so that the error of the baseline counts and a baseline of zero needs no special
+    case (Hida & Tango 2011; not pooled). ``critical_value`` in standard errors: the always-valid one where
+    the answer stops an arm.
     """
     check_finite("a margin", margin)
     if margin < 0:

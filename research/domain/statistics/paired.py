@@ -23,7 +23,9 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class WilcoxonResult:
-    """``statistic`` is the smaller of the two rank sums; ``exact`` when the null distribution was enumerated."""
+    """``statistic`` is the smaller of the two rank sums; ``exact`` when the null distribution was
+    enumerated.
+    """
 
     statistic: float
     p_value: float
@@ -43,8 +45,9 @@ class McNemarResult:
 class PairedComparison:
     """Treatment minus baseline over items that both arms answered.
 
-    ``missing_baseline`` and ``missing_treatment`` count items that an arm lacks; those are left out. Wins are items on
-    which the treatment is better, by ``direction``. What does not exist for these data is an :class:`Undefined`.
+    ``missing_baseline`` and ``missing_treatment`` count items that an arm lacks; those are left out. Wins
+    are items on which the treatment is better, by ``direction``. What does not exist for these data is an
+    :class:`Undefined`.
     """
 
     items: int
@@ -71,8 +74,8 @@ def compare_pairs(
 ) -> PairedComparison:
     """Compare two arms item by item; each mapping holds an item's repetitions.
 
-    Repetitions are averaged within the item first, so that an item counts once however often it was run. An item without
-    repetitions is missing. ValueError for values that are not finite.
+    Repetitions are averaged within the item first, so that an item counts once however often it was run. An
+    item without repetitions is missing. ValueError for values that are not finite.
     """
     check_alpha(alpha)
     averages = []
@@ -106,7 +109,9 @@ def compare_pairs(
 
 
 def t_test(differences: Array, alpha: float) -> tuple[Interval, float] | Undefined:
-    """The paired t interval of the mean difference and its p-value, df = items - 1, divisor n - 1 (Student 1908)."""
+    """The paired t interval of the mean difference and its p-value, df = items - 1, divisor n - 1 (Student
+    1908).
+    """
     n = len(differences)
     if n < 2:
         return Undefined("one_unit" if n else "empty_arm")
@@ -121,9 +126,9 @@ def t_test(differences: Array, alpha: float) -> tuple[Interval, float] | Undefin
 def wilcoxon(differences: Array) -> WilcoxonResult | Undefined:
     """Wilcoxon's signed-rank test, two-sided; zero differences are dropped (Wilcoxon 1945).
 
-    Up to 50 differences: exact, by enumerating the sums of mid-ranks over all signs, which with ties is the permutation
-    distribution given the ties. Above: normal with the tie correction ``n(n+1)(2n+1)/24 - sum of (t^3 - t)/48`` and
-    without continuity correction.
+    Up to 50 differences: exact, by enumerating the sums of mid-ranks over all signs, which with ties is the
+    permutation distribution given the ties. Above: normal with the tie correction ``n(n+1)(2n+1)/24 - sum of
+    (t^3 - t)/48`` and without continuity correction.
     """
     kept = differences[differences != 0]
     n = len(kept)
@@ -168,7 +173,8 @@ def mcnemar(baseline: Array, treatment: Array) -> McNemarResult | Undefined:
 def bootstrap_interval(
     differences: Array, alpha: float, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Interval | Undefined:
-    """The percentile interval of the mean difference over resampled items (Efron & Tibshirani 1993, chapter 13).
+    """The percentile interval of the mean difference over resampled items (Efron & Tibshirani 1993, chapter
+    13).
 
     Linear quantiles of ``resamples`` means; the same ``seed`` gives the same interval.
     """

@@ -17,11 +17,12 @@ LARGEST_N = 10**15
 class Design:
     """What is planned. ``mean`` and ``variance`` (of one unit, n - 1) come from the metric's own history.
 
-    For a proportion ``mean`` is the share and ``variance`` is not used; for a ratio, the ratio and its linearised
-    variance (:func:`ratios.ratio_summary`). ``mde`` is in the metric's unit, or a fraction of |mean| with scale
-    ``relative``. ``arms`` counts the baseline; with ``corrected`` alpha is divided among the other arms (the first step of
-    Holm). ``variance_reduction`` is what CUPED is expected to take away. ``units_per_day`` are new units of all
-    arms together. ``allocation`` is the treatment arm's units per unit of the baseline.
+    For a proportion ``mean`` is the share and ``variance`` is not used; for a ratio, the ratio and its
+    linearised variance (:func:`ratios.ratio_summary`). ``mde`` is in the metric's unit, or a fraction of
+    |mean| with scale ``relative``. ``arms`` counts the baseline; with ``corrected`` alpha is divided among
+    the other arms (the first step of Holm). ``variance_reduction`` is what CUPED is expected to take away.
+    ``units_per_day`` are new units of all arms together. ``allocation`` is the treatment arm's units per
+    unit of the baseline.
     """
 
     kind: Kind
@@ -89,8 +90,8 @@ def sample_size(design: Design) -> Plan:
     ``1 - Phi(z - d) + Phi(-z - d) = power`` (not pooled; normal). Proportions: ``n = (z sqrt(p(1-p)(1 + 1/a)) + z_power
     sqrt(p_C q_C + p_T q_T / a))^2 / mde^2``, pooled under no effect as its z test (Fleiss, Levin & Paik 2003,
     eq. 4.14, without continuity correction). Relative effects: the standard error grows with the effect, see
-    :func:`minimum_detectable_effect`. Sequential: z is the critical value at the total reached, found by iteration.
-    ValueError without an mde, when a share would leave (0, 1), and above 1e15 units.
+    :func:`minimum_detectable_effect`. Sequential: z is the critical value at the total reached, found by
+    iteration. ValueError without an mde, when a share would leave (0, 1), and above 1e15 units.
     """
     if design.mde is None:
         raise ValueError("a sample size needs the smallest effect to detect")
@@ -118,9 +119,9 @@ def sample_size(design: Design) -> Plan:
 def power(design: Design, baseline_units: float) -> float:
     """The probability of a significant result with ``baseline_units`` if the effect is ``design.mde``.
 
-    ``1 - Phi(z - d) + Phi(-z - d)``, both tails, d = effect / SE at that effect; for proportions the boundary is pooled
-    (null) and the spread is not, as ``statsmodels.power_proportions_2indep``. For the sequential engine, of crossing
-    at that number of units, which is less than by then.
+    ``1 - Phi(z - d) + Phi(-z - d)``, both tails, d = effect / SE at that effect; for proportions the
+    boundary is pooled (null) and the spread is not, as ``statsmodels.power_proportions_2indep``. For the
+    sequential engine, of crossing at that number of units, which is less than by then.
     """
     if design.mde is None:
         raise ValueError("power needs the effect that is there")
@@ -131,12 +132,13 @@ def power(design: Design, baseline_units: float) -> float:
 
 
 def minimum_detectable_effect(design: Design, baseline_units: float) -> float:
-    """The smallest effect seen with ``design.power``, in ``design.scale``, upwards; ValueError when there is none.
+    """The smallest effect seen with ``design.power``, in ``design.scale``, upwards; ValueError without one.
 
-    Absolute, means and ratios: ``d sqrt((s_C^2 + s_T^2/a) / n)``. Relative: with ``SE^2 = (s_T^2/a + s_C^2 (1 + e)^2)/(n m^2)`` for
-    an effect e and a positive m, ``e = d SE`` is the quadratic ``(n m^2 - d^2 s_C^2) e^2 - 2 d^2 s_C^2 e - d^2 (s_C^2 + s_T^2/a)
-    = 0``, whose positive root this is; there is none while ``n m^2 <= d^2 s_C^2`` (first-order delta, as
-    :func:`relative.relative_effect`). Proportions, whose spread moves with the effect, by bisection.
+    Absolute, means and ratios: ``d sqrt((s_C^2 + s_T^2/a) / n)``. Relative: with
+    ``SE^2 = (s_T^2/a + s_C^2 (1 + e)^2)/(n m^2)`` for an effect e and a positive m, ``e = d SE`` is the quadratic ``(n m^2 - d^2 s_C^2) e^2 - 2 d^2 s_C^2 e -
+    d^2 (s_C^2 + s_T^2/a) = 0``, whose positive root this is; there is none while ``n m^2 <= d^2 s_C^2``
+    (first-order delta, as :func:`relative.relative_effect`). Proportions, whose spread moves with the
+    effect, by bisection.
     """
     if not baseline_units >= 2:
         raise ValueError("an arm needs two units or more")
@@ -162,7 +164,9 @@ def _fixed_value(design: Design) -> float:
 
 
 def _drift(z: float, wanted: float) -> float:
-    """The effect in standard errors that is significant at ``z`` with probability ``wanted``, both tails counted."""
+    """The effect in standard errors that is significant at ``z`` with probability ``wanted``, both tails
+    counted.
+    """
     drift = max(0.1, z + float(ndtri(wanted)))
     for _ in range(60):
         miss = float(ndtr(drift - z) + ndtr(-z - drift)) - wanted

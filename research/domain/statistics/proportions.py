@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betaincinv, gammaln, ndtri
 
 from .means import Estimate, two_sided
@@ -59,9 +61,9 @@ def difference_interval(
 ) -> Interval:
     """Interval of the difference of two shares, each arm given as (events, units).
 
-    Newcombe (1998), "Interval estimation for the difference between independent proportions", method 10: the distances of
-    each arm's Wilson limits from its share, squared and added; without continuity correction. ``exact``
-    takes Clopper-Pearson limits in their place, which is conservative.
+    Newcombe (1998), "Interval estimation for the difference between independent proportions", method 10: the
+    distances of each arm's Wilson limits from its share, squared and added; without continuity correction.
+    ``exact`` takes Clopper-Pearson limits in their place, which is conservative.
     """
     one_arm = clopper_pearson if exact else wilson
     (x, m), (y, n) = baseline, treatment
@@ -92,7 +94,7 @@ def fisher(baseline: tuple[int, int], treatment: tuple[int, int]) -> float:
     total = x + y
     low, high = max(0, total - n), min(total, m)
 
-    def log_term(k: np.ndarray | int) -> np.ndarray:  # type: ignore[type-arg]
+    def log_term(k: NDArray[np.int64] | int) -> NDArray[np.float64]:
         return np.asarray(
             gammaln(m + 1) - gammaln(np.add(k, 1)) - gammaln(np.subtract(m + 1, k))
             + gammaln(n + 1) - gammaln(np.subtract(total + 1, k)) - gammaln(np.add(n - total + 1, k))
@@ -142,9 +144,8 @@ def compare_proportions(
     return Estimate(treated - base, error, math.inf, interval, p_value), "exact" if exact else "newcombe"
 
 
-def _last(low: int, high: int, holds: object) -> int:
+def _last(low: int, high: int, holds: Callable[[int], bool]) -> int:
     """The last k of (low, high] for which ``holds`` (true up to some k, then false); ``low`` when for none."""
-    assert callable(holds)
     while low < high:
         middle = (low + high + 1) // 2
         if holds(middle):

@@ -43,11 +43,12 @@ class QuantileStatistics:
 def quantile_of(values: ArrayLike, q: float, units: ArrayLike | None = None) -> QuantileStatistics:
     """The ``q`` quantile of all events of an arm, ``units`` naming the unit of each event.
 
-    The estimate is the smallest value with at least ``q`` of the events at or below it (inverse of the empirical
-    distribution, Hyndman & Fan 1996 type 1). The interval is the order statistics at ``q -+ z SE(F)``, F being the
-    share of events at or below the estimate: a ratio of per-unit sums, whose error comes from the per-unit indicator at the
-    estimate by the delta method (Deng, Knoblich & Lu 2018, section 4; divisor n - 1). With one event per unit this
-    is the binomial ``q (1 - q) / n``. Ranks beyond the sample give no interval. ValueError for q outside [0, 1].
+    The estimate is the smallest value with at least ``q`` of the events at or below it (inverse of the
+    empirical distribution, Hyndman & Fan 1996 type 1). The interval is the order statistics at ``q -+ z
+    SE(F)``, F being the share of events at or below the estimate: a ratio of per-unit sums, whose error
+    comes from the per-unit indicator at the estimate by the delta method (Deng, Knoblich & Lu 2018, section
+    4; divisor n - 1). With one event per unit this is the binomial ``q (1 - q) / n``. Ranks beyond the
+    sample give no interval. ValueError for q outside [0, 1].
     """
     if not 0 <= q <= 1:
         raise ValueError(f"a quantile must lie between 0 and 1, not {q}")

@@ -19,8 +19,8 @@ class Lift:
 def relative_effect(baseline: ArmSummary, treatment: ArmSummary) -> Lift | Undefined:
     """``(m_T - m_C) / |m_C|`` with ``SE^2 = s_T^2/(n_T m_C^2) + s_C^2 m_T^2/(n_C m_C^4)``.
 
-    First-order delta method (Deng, Knoblich & Lu 2018, section 3.1). Dividing by the *size* of the baseline keeps the
-    sign of the effect when the baseline is negative: a loss of 100 that becomes 80 is +20 %.
+    First-order delta method (Deng, Knoblich & Lu 2018, section 3.1). Dividing by the *size* of the baseline
+    keeps the sign of the effect when the baseline is negative: a loss of 100 that becomes 80 is +20 %.
     """
     base = baseline.mean
     if base == 0:

@@ -79,8 +79,8 @@ class ArmData:
 class Settings:
     """How an experiment is analysed.
 
-    ``looks`` are the information fractions of the group sequential looks taken so far, the present one last, and
-    ``final_look`` says that no other will follow.
+    ``looks`` are the information fractions of the group sequential looks taken so far, the present one last,
+    and ``final_look`` says that no other will follow.
     """
 
     engine: Engine = "sequential"
@@ -118,9 +118,10 @@ class CupedResult:
 class Comparison:
     """One arm against the baseline. Numbers are None where ``undefined`` says why; never 0 or 1 in their place.
 
-    ``effect`` is treatment minus baseline in the metric's unit (adjusted, if ``cuped``), ``interval`` and ``p_value`` those of
-    the engine; a Bayesian comparison has a credible interval and no p-value. ``p_adjusted`` is that of the family of
-    primary metrics x arms. ``undefined`` of "zero_baseline" concerns the relative effect alone.
+    ``effect`` is treatment minus baseline in the metric's unit (adjusted, if ``cuped``), ``interval`` and
+    ``p_value`` those of the engine; a Bayesian comparison has a credible interval and no p-value.
+    ``p_adjusted`` is that of the family of primary metrics x arms. ``undefined`` of "zero_baseline" concerns
+    the relative effect alone.
     """
 
     metric: Metric
@@ -146,7 +147,9 @@ class Comparison:
 
     @property
     def evidence(self) -> float | None:
-        """What is held against alpha: the p-value, adjusted where it is; a Bayesian's 2 min(chance, 1 - chance)."""
+        """What is held against alpha: the p-value, adjusted where it is; a Bayesian's 2 min(chance, 1 -
+        chance).
+        """
         if self.p_adjusted is not None:
             return self.p_adjusted
         return tail(self)
@@ -170,7 +173,9 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class ArmEstimate:
-    """An arm by itself: number of units, estimate and standard deviation of one unit (n - 1), None where undefined."""
+    """An arm by itself: number of units, estimate and standard deviation of one unit (n - 1), None where
+    undefined.
+    """
 
     variant: str
     n: int

@@ -27,11 +27,13 @@ class Spending:
             raise ValueError(f"the exponent must lie between 0 and 50, not {self.exponent}")
 
     def spent(self, fraction: float, alpha: float) -> float:
-        """Two-sided alpha spent by the information ``fraction`` (1 = all that was planned; more spends no more).
+        """Two-sided alpha spent by the information ``fraction`` (1 = all that was planned; more spends no
+        more).
 
         O'Brien-Fleming type ``4 - 4 Phi(z_(alpha/4) / sqrt(t))``: half of alpha is spent on each side by
-        ``2 - 2 Phi(z / sqrt(t))``, as in R's ldbounds. Pocock type ``alpha ln(1 + (e - 1) t)``. Both: Lan & DeMets (1983),
-        "Discrete sequential boundaries for clinical trials". Power family ``alpha t^phi``: Kim & DeMets (1987).
+        ``2 - 2 Phi(z / sqrt(t))``, as in R's ldbounds. Pocock type ``alpha ln(1 + (e - 1) t)``. Both: Lan &
+        DeMets (1983), "Discrete sequential boundaries for clinical trials". Power family ``alpha t^phi``:
+        Kim & DeMets (1987).
         """
         check_alpha(alpha)
         if fraction <= 0:
@@ -42,4 +44,4 @@ class Spending:
             return 4 * float(ndtr(ndtri(alpha / 4) / math.sqrt(fraction)))
         if self.family == "pocock":
             return alpha * math.log1p((math.e - 1) * fraction)
-        return alpha * fraction**self.exponent
+        return alpha * math.pow(fraction, self.exponent)

@@ -24,10 +24,12 @@ class SampleRatio:
 
 
 def sample_ratio(units: Sequence[int], weights: Sequence[float]) -> SampleRatio:
-    """Pearson's ``chi^2 = sum of (O - E)^2 / E`` with k - 1 degrees of freedom, over the k arms with weight > 0.
+    """Pearson's ``chi^2 = sum of (O - E)^2 / E`` with k - 1 degrees of freedom, over the k arms with weight
+    > 0.
 
-    Eligible arms only: an arm without weight is left out with its units, and k counts the others; an eligible arm with
-    zero units stays in. At p < 0.001 the ratio is wrong (Fabijan et al. 2019, "Diagnosing sample ratio mismatch").
+    Eligible arms only: an arm without weight is left out with its units, and k counts the others; an
+    eligible arm with zero units stays in. At p < 0.001 the ratio is wrong (Fabijan et al. 2019, "Diagnosing
+    sample ratio mismatch").
     """
     if len(units) != len(weights):
         raise ValueError("every arm needs its units and its weight")

@@ -14,10 +14,10 @@ def stratified_means(
 ) -> tuple[ArmSummary, ArmSummary] | Undefined:
     """Both arms as if each had the strata in the same shares: entry i of both is stratum i.
 
-    ``mean = sum of w_s mean_s`` and ``error^2 = sum of w_s^2 s_s^2 / n_s`` (divisor n_s - 1), with w_s the stratum's share
-    of the units of both arms pooled. Miratrix, Sekhon & Yu (2013), "Adjusting treatment effect estimates by
-    post-stratification in randomized experiments"; conditional on the strata's sizes, weights taken as known.
-    ValueError when the two lists have different lengths.
+    ``mean = sum of w_s mean_s`` and ``error^2 = sum of w_s^2 s_s^2 / n_s`` (divisor n_s - 1), with w_s the
+    stratum's share of the units of both arms pooled. Miratrix, Sekhon & Yu (2013), "Adjusting treatment
+    effect estimates by post-stratification in randomized experiments"; conditional on the strata's sizes,
+    weights taken as known. ValueError when the two lists have different lengths.
     """
     if len(baseline) != len(treatment):
         raise ValueError("both arms need the same strata")

@@ -42,7 +42,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``variant`` is the arm to ship; ``more_units`` (of all arms) and ``days`` are what to wait for, None unknown."""
+    """``variant`` is the arm to ship; ``more_units`` (of all arms) and ``days`` are what to wait for, None
+    unknown.
+    """
 
     code: Code
     text: str
@@ -53,7 +55,9 @@ class Verdict:
 
 
 def breaches(results: Sequence[MetricResult]) -> list[tuple[str, str]]:
-    """(metric key, variant) of every guardrail that an arm breaches by the always-valid bound: those arms are to stop."""
+    """(metric key, variant) of every guardrail that an arm breaches by the always-valid bound: those arms
+    are to stop.
+    """
     return [
         (result.metric.key, one.variant)
         for result in results
@@ -67,10 +71,11 @@ def decide(
 ) -> Verdict:
     """The verdict on the experiment, from results with corrected p-values (:func:`comparison.correct`).
 
-    Ship needs all of: a clean sample ratio and no other sign of ill health; no guardrail of the arm breached and
-    every margin shown to be kept; the corrected primary metric better; the minimum runtime; and for the fixed
-    horizon the number of units its mde asks for, as its p-value counts only then. Roll back when no arm is left
-    that could ship: breached, worse, or without the effect asked for after all units that would show it.
+    Ship needs all of: a clean sample ratio and no other sign of ill health; no guardrail of the arm breached
+    and every margin shown to be kept; the corrected primary metric better; the minimum runtime; and for the
+    fixed horizon the number of units its mde asks for, as its p-value counts only then. Roll back when no
+    arm is left that could ship: breached, worse, or without the effect asked for after all units that would
+    show it.
     """
     if not progress.started or not progress.units:
         return Verdict("not_started", "The experiment has no exposed units yet.")
@@ -121,11 +126,12 @@ def decide(
 
 
 def units_needed(one: Comparison, settings: Settings) -> int | None:
-    """Units of both arms at which the interval would exclude zero with the settings' power, at the present spread and split.
+    """Units of both arms at which the interval would exclude zero with the settings' power, at the present
+    spread and split.
 
-    ``(c + z_power) SE = target`` with c the critical value of the engine there (at the unadjusted alpha; the last
-    boundary of a group sequential design is taken as the fixed one), and the target the mde, without one the effect
-    seen so far. None where that is not known.
+    ``(c + z_power) SE = target`` with c the critical value of the engine there (at the unadjusted alpha; the
+    last boundary of a group sequential design is taken as the fixed one), and the target the mde, without
+    one the effect seen so far. None where that is not known.
     """
     if (
         one.arms is None

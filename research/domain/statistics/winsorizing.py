@@ -25,7 +25,8 @@ class Thresholds:
 def thresholds(
     values: ArrayLike, lower: float = 0.0, upper: float = 1.0, *, ignore_zeros: bool = False
 ) -> Thresholds:
-    """Percentiles ``lower`` and ``upper`` of the pooled units of *all* arms (Hyndman & Fan 1996 type 7, linear).
+    """Percentiles ``lower`` and ``upper`` of the pooled units of *all* arms (Hyndman & Fan 1996 type 7,
+    linear).
 
     Pooled, so that every arm is capped at the same value and an A/A test stays one. 0 and 1 mean no cap.
     ``ignore_zeros`` takes the percentiles of the units with any value, for metrics that most units lack.
