@@ -266,6 +266,10 @@ ESTIMATE_MAX_EVENTS = env.int("ESTIMATE_MAX_EVENTS", default=10_000)
 ESTIMATE_MAX_TEXT_BYTES = env.int("ESTIMATE_MAX_TEXT_BYTES", default=5 * 1024 * 1024)
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", default=20 * 1024**3)
 
+# --- Experiments --------------------------------------------------------------------------------
+
+EXPERIMENTS_NEED_APPROVAL = env.bool("EXPERIMENTS_NEED_APPROVAL", default=False)
+
 # --- Background work ----------------------------------------------------------------------------
 
 REDIS_URL = "" if DEMO else env("REDIS_URL", default="")
