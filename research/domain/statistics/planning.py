@@ -135,10 +135,10 @@ def minimum_detectable_effect(design: Design, baseline_units: float) -> float:
     """The smallest effect seen with ``design.power``, in ``design.scale``, upwards; ValueError without one.
 
     Absolute, means and ratios: ``d sqrt((s_C^2 + s_T^2/a) / n)``. Relative: with
-    ``SE^2 = (s_T^2/a + s_C^2 (1 + e)^2)/(n m^2)`` for an effect e and a positive m, ``e = d SE`` is the quadratic ``(n m^2 - d^2 s_C^2) e^2 - 2 d^2 s_C^2 e -
-    d^2 (s_C^2 + s_T^2/a) = 0``, whose positive root this is; there is none while ``n m^2 <= d^2 s_C^2``
-    (first-order delta, as :func:`relative.relative_effect`). Proportions, whose spread moves with the
-    effect, by bisection.
+    ``SE^2 = (s_T^2/a + s_C^2 (1 + e)^2)/(n m^2)`` for an effect e and a positive m, ``e = d SE`` is the quadratic
+    ``(n m^2 - d^2 s_C^2) e^2 - 2 d^2 s_C^2 e - d^2 (s_C^2 + s_T^2/a) = 0``, whose positive root this is; there is
+    none while ``n m^2 <= d^2 s_C^2`` (first-order delta, as :func:`relative.relative_effect`). Proportions,
+    whose spread moves with the effect, by bisection.
     """
     if not baseline_units >= 2:
         raise ValueError("an arm needs two units or more")
