@@ -19,7 +19,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from agent_factory_site.common.actors import Actor, become
 from agent_factory_site.common.api.authentication import CHALLENGE, find_key, presented_key
-from agent_factory_site.common.api.bodies import read_json
+from agent_factory_site.common.api.bodies import read_body, read_json
 from agent_factory_site.common.api.etags import etag_of, is_unchanged
 from agent_factory_site.common.errors import DomainError, FieldError
 from agent_factory_site.common.scopes import covers
@@ -112,7 +112,8 @@ def _json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 
 def _context(request: HttpRequest) -> tuple[str | None, Mapping[str, Any]]:
     """The unit and the attributes of the context that was sent; without one there are neither."""
-    body = read_json(request, MAX_BODY)
+    # Without a body there is no type of it to name.
+    body = read_json(request, MAX_BODY) if read_body(request, MAX_BODY) else b""
     try:
         sent = msgspec.json.decode(body) if body.strip() else {}
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
