@@ -76,6 +76,14 @@ def definitions(token: Hashable = ...) -> Definitions:
     return made
 
 
+def get_definition(name: UUID | str) -> Definition:
+    """The experiment of an id or a key, in one statement where nothing changed; raises :class:`NotFound`."""
+    found = definitions().find(name)
+    if found is None:
+        raise no_such_experiment()
+    return found
+
+
 def no_such_experiment() -> NotFound:
     """The refusal of a name that is nobody's."""
     return NotFound("not_found", "There is no such experiment.")

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from agent_factory_site.common.errors import Invalid
+from agent_factory_site.common.errors import Invalid, NotFound
 from research.domain.definition_input import THOUSANDTHS, parse_owner
+from research.domain.exclusion import largest_gap
 from research.domain.metric_input import EVENTS
-from research.models import ExclusionGroup, Experiment, Metric, Override, Phase, Variant
+from research.models import ExclusionGroup, Experiment, Holdout, Metric, Override, Phase, Variant
 
 from .definitions import no_such_experiment
 
@@ -81,6 +82,32 @@ def list_exclusion_groups() -> QuerySet[ExclusionGroup]:
     """All exclusion groups, with the experiments in them."""
     rows: QuerySet[ExclusionGroup] = ExclusionGroup.objects.prefetch_related("experiments")
     return rows
+
+
+def get_exclusion_group(key: str) -> ExclusionGroup:
+    """The exclusion group of a key; raises :class:`NotFound`."""
+    row: ExclusionGroup | None = list_exclusion_groups().filter(key=key).first()
+    if row is None:
+        raise NotFound("not_found", "There is no such exclusion group.")
+    return row
+
+
+def free_share(group: ExclusionGroup) -> float:
+    """The largest share of a group that is free in one piece."""
+    taken = [
+        (each.exclusion_from, each.exclusion_to)
+        for each in group.experiments.all()
+        if each.state in (Experiment.State.RUNNING, Experiment.State.PAUSED)
+        and each.exclusion_from is not None
+        and each.exclusion_to is not None
+    ]
+    return largest_gap(taken) / THOUSANDTHS
+
+
+def get_holdout() -> Holdout | None:
+    """The holdout, where there is one."""
+    row: Holdout | None = Holdout.objects.first()
+    return row
 
 
 def current_phase(experiment: Experiment) -> Phase | None:
