@@ -23,3 +23,12 @@ class ArmStopped:
     key: str
     variant: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsRecorded:
+    """A batch of results was recorded; ``batch`` is its audit event."""
+
+    experiment: str
+    batch: str
+    results: int

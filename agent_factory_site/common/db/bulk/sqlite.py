@@ -13,6 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import Addition, Insert
 
+_FLOATS: Final = frozenset({"float8", "double precision"})
+_LARGEST_FLOAT: Final = "1.7976931348623157e308"
 _BOUND_AS_IS: Final = frozenset({int, str, bool, float, bytes, type(None)})
 
 
@@ -63,8 +65,13 @@ def _upsert_add(connection: BaseDatabaseWrapper, write: Addition) -> None:
     sums = {
         quote(name): f"{quote(table)}.{quote(name)} + excluded.{quote(name)}" for name in write.add_columns
     }
-    # An integer sum past 64 bits quietly becomes a float here: such a row is left alone, and missed below.
-    fits = " AND ".join(f"typeof({value}) = 'integer'" for value in sums.values())
+    types = dict(zip(columns, write.types, strict=True))
+    # An integer sum past 64 bits quietly becomes a float here, and one of floats infinite: such a row is left
+    # alone, and missed below.
+    fits = " AND ".join(
+        f"abs({value}) <= {_LARGEST_FLOAT}" if types[name] in _FLOATS else f"typeof({value}) = 'integer'"
+        for name, value in zip(write.add_columns, sums.values(), strict=True)
+    )
     sql = (
         _insert(connection, table, columns)
         + f" ON CONFLICT ({', '.join(map(quote, write.key_columns))}) DO UPDATE"

@@ -1,0 +1,277 @@
+"""Recording results: each event once, into the value of its unit and the sums of its arm.
+
+Of a batch the units are locked first, then event ids are claimed, then sums are added to, each in sorted
+order, so that two batches never wait in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from agent_factory_site.common.audit.recorder import audit_insert
+from agent_factory_site.common.db.bulk import insert_ignore_returning, write_all
+from agent_factory_site.common.db.retry import retry_conflicts
+from agent_factory_site.common.errors import FieldError
+from agent_factory_site.common.ids import uuid7
+from agent_factory_site.common.outbox import publish
+from agent_factory_site.common.selectors.entities import find_entities
+from research.domain.result_input import (
+    ResultInput,
+    ResultItem,
+    check_result,
+    content_digest,
+    event_key,
+    is_built_in,
+    kind_error,
+)
+from research.domain.unit_values import Measured, MetricRule
+from research.events import ResultsRecorded
+from research.models import Assignment, ResultEvent
+from research.selectors.definitions import get_definition
+from research.selectors.result_rules import Periods, metric_rules, running_periods
+from research.selectors.unit_streams import UNIT_COLUMNS, Unit
+
+from .result_names import Names, resolve_names
+from .sum_locks import hold_sums_still
+from .unit_sums import CHUNK, Result, take_results
+
+MAX_FUTURE: Final = timedelta(hours=24)
+CONFLICT: Final = FieldError(
+    "/event_id", "event_conflict", "This experiment has another result under this event_id."
+)
+NOT_EXPOSED: Final = FieldError(
+    "/unit_id", "not_exposed", "The unit had not been exposed to this experiment when this happened."
+)
+OUTSIDE: Final = FieldError(
+    "/occurred_at", "outside_phase", "The experiment was not running when this happened."
+)
+UNKNOWN: Final = FieldError(
+    "/metric", "unknown_metric", "Is no metric of this experiment, no part of one, and no built-in source."
+)
+RATIO: Final = FieldError(
+    "/metric", "wrong_kind", "A ratio has no results of its own: send its numerator and its denominator."
+)
+_COLUMNS: Final = (
+    "key", "content", "event_id", "experiment_id", "source_id", "entity_id", "value", "covariate",
+    "judge_id", "occurred_at", "recorded_at", "audit",
+)  # fmt: skip
+_TYPES: Final = (
+    "uuid", "uuid", "text", "uuid", "bigint", "bigint", "float8", "float8",
+    "bigint", "timestamptz", "timestamptz", "uuid",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class RecordedResults:
+    """What became of a batch: positions that were new, that were known already, and what is wrong with others."""
+
+    accepted: list[int] = field(default_factory=list)
+    duplicates: list[int] = field(default_factory=list)
+    rejected: dict[int, list[FieldError]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Pending:
+    index: int
+    result: ResultInput
+    key: UUID
+    content: UUID
+    repeats: list[int] = field(default_factory=list)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        return self.index, *self.repeats
+
+
+def record_results(*, experiment: UUID | str, results: Sequence[ResultItem]) -> RecordedResults:
+    """Record a batch of results of one experiment, named by id or key.
+
+    An item that is a list of errors (it did not decode) is passed through as rejected. A repeated event (same
+    event id and content) changes nothing; the same id with other content is rejected as ``event_conflict``.
+    Good items are recorded whatever becomes of the others. Raises :class:`NotFound`.
+    """
+    definition = get_definition(experiment)
+    rules = metric_rules(definition.id)
+    outcome = RecordedResults()
+    pending = _identify(definition.id, results, rules, outcome)
+    if pending:
+        numbers = find_entities({(definition.unit, item.result.unit_id) for item in pending})
+        entities = {unit: number for (_, unit), number in numbers.items()}
+        names = resolve_names(
+            definition.id,
+            sources={item.result.metric for item in pending if item.result.unit_id in entities},
+            judges={
+                (item.result.metric, item.result.judge, item.result.judge_version or "")
+                for item in pending
+                if item.result.judge and item.result.unit_id in entities
+            },
+        )
+        retry_conflicts(lambda: _store(definition.id, pending, rules, entities, names, outcome))
+    outcome.accepted.sort()
+    outcome.duplicates.sort()
+    return outcome
+
+
+def _identify(
+    experiment: UUID, results: Sequence[ResultItem], rules: Sequence[MetricRule], outcome: RecordedResults
+) -> list[_Pending]:
+    """The distinct results that are right by themselves; repeats are tied to the first of their kind."""
+    kinds: dict[str, set[str]] = {}
+    for rule in rules:
+        for source in rule.sources:
+            kinds.setdefault(source, set()).add(rule.kind)
+    ratios = {rule.key for rule in rules if len(rule.sources) > 1}
+    latest = timezone.now() + MAX_FUTURE
+    found: dict[int, _Pending] = {}
+    for index, item in enumerate(results):
+        if isinstance(item, list):
+            outcome.rejected[index] = item
+            continue
+        errors = check_result(item)
+        if item.occurred_at > latest:
+            errors.append(FieldError("/occurred_at", "in_the_future", f"Not after {latest.isoformat()}."))
+        if item.metric in kinds:
+            if not errors and (fault := kind_error(kinds[item.metric], item.value)) is not None:
+                errors.append(fault)
+        elif not is_built_in(item.metric):
+            errors.append(RATIO if item.metric in ratios else UNKNOWN)
+        if errors:
+            outcome.rejected[index] = errors
+            continue
+        key, content = event_key(experiment, item.event_id), content_digest(item)
+        first = found.get(key.int)
+        if first is None:
+            found[key.int] = _Pending(index, item, key, content)
+        elif first.content == content:
+            first.repeats.append(index)
+        else:
+            outcome.rejected[index] = [CONFLICT]
+    return list(found.values())
+
+
+def _store(
+    experiment: UUID,
+    pending: Sequence[_Pending],
+    rules: Sequence[MetricRule],
+    entities: Mapping[str, int],
+    names: Names,
+    outcome: RecordedResults,
+) -> None:
+    now, audit = timezone.now(), uuid7()
+    refused: dict[UUID, FieldError] = {}
+    with transaction.atomic():
+        hold_sums_still(experiment)
+        periods = running_periods(experiment)
+        units = _locked_units(experiment, sorted(set(entities.values())))
+        rows: list[tuple[_Pending, Unit]] = []
+        for item in sorted(pending, key=lambda item: item.key.int):
+            unit = units.get(entities.get(item.result.unit_id, 0))
+            if error := _misplaced(unit, item.result.occurred_at, periods):
+                refused[item.key] = error
+            elif unit is not None:
+                rows.append((item, unit))
+        claimed = insert_ignore_returning(
+            connection,
+            ResultEvent._meta.db_table,
+            _COLUMNS,
+            _TYPES,
+            [_row(experiment, item, unit, names, now, audit) for item, unit in rows],
+            "key",
+        )
+        repeated = [item for item, _ in rows if item.key not in claimed]
+        known = _known([*(item.key for item in repeated), *refused])
+        taken = [(item, unit) for item, unit in rows if item.key in claimed]
+        if taken:
+            additions = take_results(
+                [Result(unit, item.result.metric, _measured(item.result)) for item, unit in taken],
+                rules,
+                names.sources,
+            )
+            changes = {"experiment": str(experiment), "results": len(taken)}
+            told = audit_insert(
+                action="record",
+                target_type="research.ResultEvent",
+                target_id=str(taken[0][0].key) if len(taken) == 1 else "",
+                changes=changes,
+                event_id=audit,
+            )
+            publish(ResultsRecorded(experiment=str(experiment), batch=str(audit), results=len(taken)))
+            # Rows shared with other writers are locked from here to the commit.
+            write_all(connection, [told, *additions])
+    for item, _ in taken:
+        outcome.accepted.append(item.index)
+        outcome.duplicates.extend(item.repeats)
+    for item in pending:
+        if item.key in claimed:
+            continue
+        if item.key in known and known[item.key] == item.content:
+            outcome.duplicates.extend(item.places)
+        else:
+            error = CONFLICT if item.key in known else refused[item.key]
+            outcome.rejected.update({place: [error] for place in item.places})
+
+
+def _locked_units(experiment: UUID, entities: Sequence[int]) -> dict[int, Unit]:
+    found = {}
+    for start in range(0, len(entities), CHUNK):
+        rows = (
+            Assignment.objects.filter(experiment=experiment, entity__in=entities[start : start + CHUNK])
+            .order_by("entity_id")
+            .select_for_update(no_key=True)
+        )
+        for row in rows.values_list(*UNIT_COLUMNS):
+            found[row[0]] = Unit(*row)
+    return found
+
+
+def _misplaced(unit: Unit | None, occurred_at: datetime, periods: Periods) -> FieldError | None:
+    if not periods:
+        return OUTSIDE
+    # Many clients state no more than the second, and report within the one in which they were exposed.
+    if unit is None or occurred_at < unit.first_exposed_at.replace(microsecond=0):
+        return NOT_EXPOSED
+    for start, end in periods:
+        if start.replace(microsecond=0) <= occurred_at and (end is None or occurred_at < end):
+            return None
+    return OUTSIDE
+
+
+def _row(
+    experiment: UUID, item: _Pending, unit: Unit, names: Names, now: datetime, audit: UUID
+) -> tuple[object, ...]:
+    result = item.result
+    judge = names.judges.get((result.metric, result.judge or "", result.judge_version or ""))
+    return (
+        item.key,
+        item.content,
+        result.event_id,
+        experiment,
+        names.sources[result.metric],
+        unit.entity,
+        float(result.value),
+        None if result.covariate is None else float(result.covariate),
+        judge,
+        result.occurred_at,
+        now,
+        audit,
+    )
+
+
+def _measured(result: ResultInput) -> Measured:
+    covariate = None if result.covariate is None else float(result.covariate)
+    return Measured(float(result.value), result.occurred_at, result.event_id, covariate)
+
+
+def _known(keys: Sequence[UUID]) -> dict[UUID, UUID]:
+    found: dict[UUID, UUID] = {}
+    for start in range(0, len(keys), CHUNK):
+        rows = ResultEvent.objects.filter(key__in=keys[start : start + CHUNK])
+        found.update(rows.values_list("key", "content"))
+    return found

@@ -1,0 +1,199 @@
+"""What results do to the values of units and the sums of arms, by addition alone.
+
+Runs in a transaction that holds the units' assignments locked, so that nobody else changes their values:
+what a unit was in the sums before is taken out, what it is now is put in.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from django.db import connection
+
+from agent_factory_site.common.db.bulk import Addition, insert_ignore_returning
+from agent_factory_site.common.db.slots import free_slot
+from research.db.unit_rows import put_unit_rows
+from research.domain.arm_sums import COUNTS, NOTHING, Shifts, Sums, contribution, difference, exact_total
+from research.domain.arm_totals import QUANTILE, ArmKey, shifts_of
+from research.domain.sketch import bucket_of
+from research.domain.unit_values import Measured, MetricRule, UnitPoint, UnitValues, first_of
+from research.models import ArmSums, MetricShift, QuantileBucket, UnitMetric
+from research.selectors.result_rules import stored_shifts
+from research.selectors.unit_streams import VALUE_COLUMNS, Unit
+
+CHUNK: Final = 5000
+SLOT_SPACE: Final = 0x61665F72
+"""The name space of the slots of arm sums."""
+_ARM_KEYS: Final = ("metric_id", "phase_id", "variant_id", "slot")
+_ARM_TYPES: Final = ("bigint", "bigint", "bigint", "smallint")
+_BUCKET_KEYS: Final = ("metric_id", "phase_id", "variant_id", "bucket", "slot")
+_BUCKET_TYPES: Final = ("bigint", "bigint", "bigint", "int", "smallint")
+_SUM_TYPES: Final = ("bigint",) * COUNTS + ("float8",) * (len(Sums._fields) - COUNTS)
+VARIABLES: Final = ("x", "d", "c")
+
+
+class Result(NamedTuple):
+    """A result that was not recorded before: of which unit, from which source, and what it says."""
+
+    unit: Unit
+    source: str
+    measured: Measured
+
+
+@dataclass(slots=True)
+class Changes:
+    """Before and after of each unit in each arm, and what is counted for quantiles."""
+
+    arms: dict[ArmKey, list[tuple[UnitPoint | None, UnitPoint | None]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    buckets: dict[tuple[ArmKey, int], int] = field(default_factory=lambda: defaultdict(int))
+
+
+def take_results(
+    results: Sequence[Result], rules: Sequence[MetricRule], sources: Mapping[str, int]
+) -> list[Addition]:
+    """Update the values of units, and answer what the sums of arms have to be added to.
+
+    ``sources`` are the numbers of all sources of the experiment. Units that are left out of the analysis have
+    values and are in no sums. A fixed number of statements whatever the number of results.
+    """
+    by_unit: dict[int, list[Result]] = defaultdict(list)
+    for result in results:
+        by_unit[result.unit.entity].append(result)
+    touched = {result.source for result in results}
+    rules = [rule for rule in rules if touched.intersection(rule.sources)]
+    wanted = touched.union(*(rule.sources for rule in rules)) if rules else touched
+    entities = sorted(by_unit)
+    states = unit_values({sources[name]: name for name in wanted if name in sources}, entities)
+    changes = Changes()
+    written: dict[tuple[int, int], tuple[Any, ...]] = {}
+    for entity in entities:
+        mine = by_unit[entity]
+        unit = mine[0].unit
+        state = states.setdefault(entity, {})
+        news = {result.source for result in mine}
+        concerned = [] if unit.override else [rule for rule in rules if news.intersection(rule.sources)]
+        before = [rule.point([state.get(name) for name in rule.sources]) for rule in concerned]
+        for result in mine:
+            known = state.get(result.source)
+            if known is None:
+                state[result.source] = first_of(result.measured)
+            else:
+                known.add(result.measured)
+        for rule, old in zip(concerned, before, strict=True):
+            new = rule.point([state.get(name) for name in rule.sources])
+            arm = ArmKey(rule.id, unit.phase, unit.variant)
+            changes.arms[arm].append((old, new))
+            if rule.kind == QUANTILE:
+                for result in mine:
+                    if result.source == rule.key:
+                        changes.buckets[arm, bucket_of(result.measured.value)] += 1
+        for name in news:
+            key = sources[name], entity
+            written[key] = (*key, unit.phase, unit.variant, *value_row(state[name]))
+    put_unit_rows([written[key] for key in sorted(written)])
+    return additions(changes, {rule.id: rule for rule in rules})
+
+
+def take_out(
+    unit: Unit, rules: Sequence[MetricRule], sources: Mapping[str, int], values: Iterable[tuple[str, float]]
+) -> list[Addition]:
+    """What takes one unit out of the sums of its arm; ``values`` are its results, with their sources."""
+    state = unit_values({number: name for name, number in sources.items()}, [unit.entity]).get(
+        unit.entity, {}
+    )
+    changes = Changes()
+    for rule in rules:
+        if (old := rule.point([state.get(name) for name in rule.sources])) is not None:
+            changes.arms[ArmKey(rule.id, unit.phase, unit.variant)].append((old, None))
+    for source, value in values:
+        for rule in rules:
+            if rule.kind == QUANTILE and rule.key == source:
+                changes.buckets[ArmKey(rule.id, unit.phase, unit.variant), bucket_of(value)] -= 1
+    return additions(changes, {rule.id: rule for rule in rules})
+
+
+def unit_values(sources: Mapping[int, str], entities: Collection[int]) -> dict[int, dict[str, UnitValues]]:
+    """The values of ``entities`` from ``sources`` (names by number), by unit and name."""
+    found: dict[int, dict[str, UnitValues]] = {}
+    wanted = list(entities)
+    for start in range(0, len(wanted), CHUNK):
+        rows = UnitMetric.objects.filter(
+            source__in=list(sources), entity__in=wanted[start : start + CHUNK]
+        ).values_list("entity_id", "source_id", *VALUE_COLUMNS)
+        for entity, source, *values in rows:
+            found.setdefault(entity, {})[sources[source]] = UnitValues(*values)
+    return found
+
+
+def additions(changes: Changes, rules: Mapping[int, MetricRule]) -> list[Addition]:
+    """What to add to the sums of arms and to the counts of quantiles, in the order in which rows are locked."""
+    arms = {key: pairs for key, pairs in changes.arms.items() if any(old != new for old, new in pairs)}
+    if not arms and not changes.buckets:
+        return []
+    shifts = _shifts(arms, rules)
+    slot = free_slot(SLOT_SPACE)
+    sums = {}
+    for key in sorted(arms):
+        shift = shifts.get((key.metric, key.phase), Shifts())
+        sums[key] = exact_total(
+            difference(contribution(new, shift), contribution(old, shift))
+            for old, new in arms[key]
+            if old != new
+        )
+    return sums_additions(sums, changes.buckets, slot)
+
+
+def sums_additions(
+    sums: Mapping[ArmKey, Sums], buckets: Mapping[tuple[ArmKey, int], int], slot: int
+) -> list[Addition]:
+    """Sums and counts as rows to add, in the order in which every writer locks them."""
+    arms = [(*key, slot, *sums[key]) for key in sorted(sums) if sums[key] != NOTHING]
+    counted = [(*key, bucket, slot, count) for (key, bucket), count in sorted(buckets.items()) if count]
+    return [
+        Addition(ArmSums._meta.db_table, _ARM_KEYS, Sums._fields, (*_ARM_TYPES, *_SUM_TYPES), arms),
+        Addition(
+            QuantileBucket._meta.db_table, _BUCKET_KEYS, ("events",), (*_BUCKET_TYPES, "bigint"), counted
+        ),
+    ]
+
+
+def _shifts(
+    arms: Mapping[ArmKey, Sequence[tuple[UnitPoint | None, UnitPoint | None]]],
+    rules: Mapping[int, MetricRule],
+) -> dict[tuple[int, int], Shifts]:
+    """Shifts of the metrics and phases of ``arms``; what has none yet is fixed at the first value there is."""
+    firsts: dict[tuple[int, int, str], float] = {}
+    for key in sorted(arms):
+        if rules[key.metric].kind == QUANTILE:
+            continue
+        for _, point in arms[key]:
+            for variable, value in zip(VARIABLES, point or (), strict=False):
+                if value is not None:
+                    firsts.setdefault((key.metric, key.phase, variable), value)
+    if not firsts:
+        return {}
+    metrics, phases = {metric for metric, _, _ in firsts}, {phase for _, phase, _ in firsts}
+    stored = stored_shifts(metrics, phases)
+    missing = [key for key in sorted(firsts) if key not in stored]
+    if missing:
+        insert_ignore_returning(
+            connection,
+            MetricShift._meta.db_table,
+            ("metric_id", "phase_id", "variable", "shift"),
+            ("bigint", "bigint", "text", "float8"),
+            [(*key, firsts[key]) for key in missing],
+            "variable",
+        )
+        # Somebody else may have been first.
+        stored = stored_shifts(metrics, phases)
+    return shifts_of(stored)
+
+
+def value_row(values: UnitValues) -> tuple[Any, ...]:
+    """The columns of ``UnitMetric`` from ``count`` on."""
+    return tuple(getattr(values, name) for name in VALUE_COLUMNS)
