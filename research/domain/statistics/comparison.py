@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from .bayesian import Bayesian, BetaPrior, NormalPrior, beta_binomial, normal
 from .cuped import Adjusted, adjust_means, adjust_ratios
-from .group_sequential import LookResult, look
+from .group_sequential import LookResult, boundaries, look
 from .means import Estimate, critical_value, estimate, mean_summary, welch
 from .multiplicity import adjusted
 from .noninferiority import Guardrail, guardrail
@@ -247,14 +247,26 @@ def _cuped_result(
     fixed, _ = _fixed(metric, baseline, treatment, raw, settings.alpha, "")
     interval = None
     if not isinstance(fixed, Undefined):
-        sequence: Sequential | Undefined = Undefined("too_few_units")
-        belief: Bayesian | Undefined = Undefined("too_few_units")
-        if settings.engine == "sequential":
-            sequence = confidence_sequence(*raw, settings.alpha, settings.tuning_n)
-        elif settings.engine == "bayesian":
-            belief = _belief(metric, baseline, treatment, raw, settings, "")
-        interval = _chosen(settings, fixed, sequence, belief, _look(fixed, settings))[0]
+        interval = _raw_interval(metric, baseline, treatment, raw, fixed, settings)
     return CupedResult(change.theta, change.variance_reduction, raw[1].mean - raw[0].mean, interval)
+
+
+def _raw_interval(
+    metric: Metric, baseline: ArmData, treatment: ArmData, raw: Pair, fixed: Estimate, settings: Settings
+) -> Interval | None:
+    if settings.engine == "sequential":
+        sequence = confidence_sequence(*raw, settings.alpha, settings.tuning_n)
+        return None if isinstance(sequence, Undefined) else sequence.interval
+    if settings.engine == "bayesian":
+        belief = _belief(metric, baseline, treatment, raw, settings, "")
+        return None if isinstance(belief, Undefined) else belief.interval
+    if settings.engine == "fixed":
+        return fixed.interval
+    if not settings.looks:
+        return None
+    bound = boundaries(settings.looks, settings.alpha, settings.spending, final=settings.final_look)[-1]
+    width = bound * fixed.standard_error
+    return Interval(fixed.effect - width, fixed.effect + width) if math.isfinite(width) else None
 
 
 def _guardrail(

@@ -154,19 +154,25 @@ def repeated_p_value(z: float, fractions: tuple[float, ...], spending: Spending,
     boundary over ln alpha; 1 above that.
     """
     fit = _fit(tuple(round(one, 12) for one in fractions), spending, final)
+    wanted, smallest = abs(z), _smallest(fractions[-1], spending)
     low, high = -1.0, 1.0
-    wanted = abs(z)
-    if wanted <= _clenshaw(fit, high):
+    above, below = _clenshaw(fit, low) - wanted, _clenshaw(fit, high) - wanted
+    if below >= 0:
         return 1.0
-    if wanted >= _clenshaw(fit, low):
-        return _smallest(fractions[-1], spending)
-    for _ in range(46):
-        middle = (low + high) / 2
-        if _clenshaw(fit, middle) > wanted:
-            low = middle
+    if above <= 0:
+        return smallest
+    # Regula falsi, halving the end that stays (Illinois): the curve is smooth and decreasing.
+    place, kept = low, 0
+    for _ in range(60):
+        before, place = place, (low * below - high * above) / (below - above)
+        miss = _clenshaw(fit, place) - wanted
+        if miss == 0 or abs(place - before) <= 1e-12:
+            break
+        if miss > 0:
+            low, above, below, kept = place, miss, below / 2 if kept == 1 else below, 1
         else:
-            high = middle
-    return math.exp(_log_alpha((low + high) / 2, _smallest(fractions[-1], spending)))
+            high, below, above, kept = place, miss, above / 2 if kept == -1 else above, -1
+    return math.exp(_log_alpha(place, smallest))
 
 
 def _smallest(fraction: float, spending: Spending) -> float:
