@@ -24,7 +24,8 @@ _OPTIONAL: Final = frozenset({"provider", "model", "run_id"})
 MAX_UNIT_LENGTH: Final = 32
 MAX_REASON_LENGTH: Final = 500
 REPRICE_SOURCE: Final = "reprice"
-RESERVED_SOURCES: Final = frozenset({REPRICE_SOURCE})
+HOLD_SOURCE: Final = "hold"
+RESERVED_SOURCES: Final = frozenset({REPRICE_SOURCE, HOLD_SOURCE})
 """Sources that the system itself records under: nobody else may, to imitate or forestall its rows."""
 _UNKNOWN_CURRENCY: Final = FieldError(
     "/currency", "unknown_currency", "An ISO 4217 code in capitals, such as USD."
@@ -44,10 +45,13 @@ class Limits:
     max_tag_value_length: int = 255
 
 
-def check_cost(cost: CostItem, limits: Limits) -> list[FieldError]:
-    """What a well-formed cost still gets wrong: names, impossible usage, times and amounts."""
+def check_cost(cost: CostItem, limits: Limits, own_source: str = "") -> list[FieldError]:
+    """What a well-formed cost still gets wrong: names, impossible usage, times and amounts.
+
+    ``own_source`` is the reserved source under which the system itself sends it.
+    """
     errors = _check_correction(cost, limits) if isinstance(cost, Correction) else _check_event(cost, limits)
-    if cost.source in RESERVED_SOURCES:
+    if cost.source in RESERVED_SOURCES and cost.source != own_source:
         errors.append(FieldError("/source", "reserved", reserved(cost.source)))
     return errors
 

@@ -11,7 +11,7 @@ from msgspec import Meta
 from agent_factory_site.common.errors import FieldError
 
 from .cost_input import CostInput, CostType, Quantity, ServiceTier, UsageInput, decode_struct, pointer
-from .cost_rules import Limits, check_cost
+from .cost_rules import HOLD_SOURCE, Limits, check_cost
 
 MAX_EXPIRES_IN: Final = 86_400
 _FORMS: Final = "Give an amount, or the usage or max_tokens of a provider's model."
@@ -90,8 +90,8 @@ def check_hold(hold: HoldInput, base: str, limits: Limits) -> list[FieldError]:
         )
     priced = by_use and hold.amount is None
     cost = CostInput(
-        source="hold",
-        event_id="hold",
+        source=HOLD_SOURCE,
+        event_id=HOLD_SOURCE,
         occurred_at=limits.latest,
         entity_type=hold.entity_type,
         entity_id=hold.entity_id,
@@ -105,4 +105,4 @@ def check_hold(hold: HoldInput, base: str, limits: Limits) -> list[FieldError]:
         amount=None if priced else "0" if hold.amount is None else hold.amount,
         currency=None if priced else base if hold.currency is None else hold.currency,
     )
-    return errors + check_cost(cost, limits)
+    return errors + check_cost(cost, limits, HOLD_SOURCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -19,6 +20,7 @@ from agent_factory_site.common.errors import Conflict, FieldError, Invalid, NotF
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import format_amount
 from financial.domain.cost_input import CostInput, UsageInput
+from financial.domain.cost_rules import HOLD_SOURCE
 from financial.models import Hold, HoldPart
 from financial.selectors.holds import HeldPart, held_parts
 
@@ -26,7 +28,6 @@ from .append import Appended
 from .budget_spending import Settlement, return_held, settle_without_cost
 from .record_costs import CONFLICT, record_costs
 
-SOURCE: Final = "hold"
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 
 
@@ -115,6 +116,7 @@ def _settle(hold_id: UUID | str, owner: str | None, settling: Settling) -> Ended
             return EndedHold(hold, hold.event, replayed=True, parts=held_parts([hold.pk])[hold.pk])
         now = timezone.now()
         parts = held_parts([hold.pk])[hold.pk]
+        _refuse_other_hold(hold, settling)
         settlement = Settlement(hold.pk, parts, open=hold.state == Hold.State.HELD)
         recorded = record_costs(costs=[_cost(hold, settling)], settlement=settlement)
         if errors := recorded.rejected.get(0):
@@ -139,6 +141,17 @@ def _settle(hold_id: UUID | str, owner: str | None, settling: Settling) -> Ended
     return EndedHold(hold, hold.event, recorded=recorded.accepted.get(0), parts=parts)
 
 
+def _refuse_other_hold(hold: Hold, settling: Settling) -> None:
+    """Refuse the event id of another hold, which would forestall its settlement."""
+    if settling.source not in (None, HOLD_SOURCE) or settling.event_id in (None, str(hold.pk)):
+        return
+    with suppress(ValueError):
+        UUID(settling.event_id)
+        raise Invalid.field_error(
+            "/event_id", "reserved", f'Under the source "{HOLD_SOURCE}" an id of this form is that of a hold.'
+        )
+
+
 def _cost(hold: Hold, settling: Settling) -> CostInput:
     rows = Entity.objects.filter(pk__in=hold.entities).values_list("pk", "type", "key")
     names = {pk: (kind, key) for pk, kind, key in rows}
@@ -150,7 +163,7 @@ def _cost(hold: Hold, settling: Settling) -> CostInput:
     }
     return msgspec.convert(
         {
-            "source": settling.source or SOURCE,
+            "source": settling.source or HOLD_SOURCE,
             "event_id": settling.event_id or str(hold.pk),
             "occurred_at": settling.occurred_at or hold.created_at,
             "entity_type": own_type,

@@ -22,7 +22,7 @@ from agent_factory_site.common.ids import uuid7_batch
 from agent_factory_site.common.selectors.entities import FLEET, EntityName
 from agent_factory_site.common.services.entities import resolve_entities
 from financial.domain.cost_input import Correction, CostItem, content_digest, event_key
-from financial.domain.cost_rules import check_cost
+from financial.domain.cost_rules import HOLD_SOURCE, check_cost
 from financial.limits import cost_limits
 from financial.models import CostEventKey
 
@@ -76,7 +76,8 @@ def record_costs(
     rejected as ``event_conflict``. Good items are recorded whatever becomes of the others.
     """
     outcome = RecordedCosts()
-    pending = _work_out(_identify(costs, outcome), outcome)
+    own_source = HOLD_SOURCE if settlement is not None else ""
+    pending = _work_out(_identify(costs, outcome, own_source), outcome)
     record_entries(pending, outcome, settlement)
     return outcome
 
@@ -114,7 +115,9 @@ class _Identified:
     repeats: list[int]
 
 
-def _identify(costs: Sequence[CostItem | list[FieldError]], outcome: RecordedCosts) -> list[_Identified]:
+def _identify(
+    costs: Sequence[CostItem | list[FieldError]], outcome: RecordedCosts, own_source: str
+) -> list[_Identified]:
     """The distinct valid events; repeats within the batch are tied to the first of their kind."""
     limits = cost_limits()
     identified: dict[int, _Identified] = {}
@@ -122,7 +125,7 @@ def _identify(costs: Sequence[CostItem | list[FieldError]], outcome: RecordedCos
         if isinstance(cost, list):
             outcome.rejected[index] = cost
             continue
-        if errors := check_cost(cost, limits):
+        if errors := check_cost(cost, limits, own_source):
             outcome.rejected[index] = errors
             continue
         key, content = event_key(cost.source, cost.event_id), content_digest(cost)

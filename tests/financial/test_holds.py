@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from agent_factory_site.common.errors import Conflict, KeyReused, NotFound, PaymentRequired
+from agent_factory_site.common.errors import Conflict, Invalid, KeyReused, NotFound, PaymentRequired
 from agent_factory_site.common.money import NANO
 from agent_factory_site.common.services.entities import resolve_entities
-from financial.domain.cost_input import UsageInput
+from financial.domain.cost_input import UsageInput, read_cost
 from financial.models import (
     Budget,
     BudgetCrossing,
@@ -23,6 +23,7 @@ from financial.models import (
 from financial.services.hold_expiry import expire_holds
 from financial.services.hold_settling import Settling, release_hold, settle_hold
 from financial.services.holds import HoldRequest, place_hold
+from financial.services.record_costs import record_costs
 
 
 def make_budget(limit, key="bot", kind="agent", **given):
@@ -181,3 +182,31 @@ def test_a_hold_of_somebody_else_is_not_found():
     with pytest.raises(NotFound):
         settle_hold(hold_id=placed.hold.id, owner="api_key:2", settling=Settling(amount="1", currency="USD"))
     assert Hold.objects.get().state == "held"
+
+
+@pytest.mark.django_db
+def test_nobody_forestalls_the_settlement_of_a_hold():
+    mine, other = place_hold(request=request(1)).hold, place_hold(request=request(1)).hold
+    cost = {
+        "source": "hold", "event_id": str(other.id), "occurred_at": timezone.now().isoformat(),
+        "entity_type": "agent", "entity_id": "bot", "cost_type": "llm", "amount": "1", "currency": "USD",
+    }  # fmt: skip
+    (error,) = record_costs(costs=[read_cost(cost)]).rejected[0]
+    assert (error.pointer, error.code) == ("/source", "reserved")
+    with pytest.raises(Invalid) as refused:
+        settle_hold(
+            hold_id=mine.id,
+            owner=None,
+            settling=Settling(amount="1", currency="USD", event_id=str(other.id).upper()),
+        )
+    assert [(each.pointer, each.code) for each in refused.value.errors] == [("/event_id", "reserved")]
+    with pytest.raises(Invalid) as refused:
+        settle_hold(
+            hold_id=mine.id, owner=None, settling=Settling(amount="1", currency="USD", source="reprice")
+        )
+    assert [(each.pointer, each.code) for each in refused.value.errors] == [("/source", "reserved")]
+    for hold in (mine, other):
+        settle_hold(hold_id=hold.id, owner=None, settling=Settling(amount="1", currency="USD"))
+    assert sorted(CostEvent.objects.values_list("event_id", flat=True)) == sorted(
+        [str(mine.id), str(other.id)]
+    )
