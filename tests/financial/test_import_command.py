@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from financial.models import CostEvent, CostImport
+from financial.services.import_costs import BATCH
 from tests.processes import until
 
 from .books import assert_books_agree
@@ -151,7 +152,7 @@ def test_a_signal_stops_between_batches_and_the_same_command_goes_on(live_databa
         "Interrupted. Give the same command again to go on after the last row counted here.\n"
     )
     stored = CostImport.objects.get()
-    assert (stored.state, stored.rows % 1000) == ("interrupted", 0)
+    assert (stored.state, stored.rows % BATCH) == ("interrupted", 0)
     assert stored.accepted == CostEvent.objects.count() == stored.rows
     code, out, err = run(live_database, tmp_path, *arguments)
     assert (code, err.splitlines()[0]) == (0, f"Going on after row {stored.rows:,}.")
