@@ -26,3 +26,16 @@ class SentCost(models.Model):
 
     def __str__(self) -> str:
         return self.event_id
+
+
+class KnownUnit(models.Model):
+    """A unit and what it is served."""
+
+    unit = models.CharField(max_length=255, unique=True)
+    variant = models.CharField(max_length=100)
+
+    class Meta:
+        app_label = "bare"
+
+    def __str__(self) -> str:
+        return self.unit

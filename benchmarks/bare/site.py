@@ -11,7 +11,7 @@ from django.urls import path
 
 application = get_wsgi_application()
 
-from .models import SentCost  # noqa: E402 - models need the applications to be ready
+from .models import KnownUnit, SentCost  # noqa: E402 - models need the applications to be ready
 
 
 class Body(msgspec.Struct):
@@ -40,9 +40,15 @@ def record(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"id": row.pk}, status=201)
 
 
+def look_up(request: HttpRequest) -> JsonResponse:
+    """Decode, and find one row by its unique column."""
+    unit = msgspec.json.decode(request.body)["context"]["targetingKey"]
+    return JsonResponse({"variant": KnownUnit.objects.get(unit=unit).variant})
+
+
 def alive(request: HttpRequest) -> HttpResponse:
     """Whether the server is up."""
     return HttpResponse("ok")
 
 
-urlpatterns = [path("record", record), path("livez", alive)]
+urlpatterns = [path("record", record), path("look-up", look_up), path("livez", alive)]

@@ -24,7 +24,7 @@ from agent_factory_site.common.api.etags import etag_of, is_unchanged
 from agent_factory_site.common.errors import DomainError, FieldError
 from agent_factory_site.common.scopes import covers
 from research.domain.flags import NOTHING, Served, TargetingKeyMissing
-from research.domain.values import attribute_errors, unit_error
+from research.domain.values import attribute_errors, is_number, unit_error
 from research.services.evaluate_flags import evaluate_all, evaluate_flag
 
 SCOPE: Final = "assign"
@@ -125,13 +125,24 @@ def _context(request: HttpRequest) -> tuple[str | None, Mapping[str, Any]]:
         where = "The body" if not isinstance(sent, dict) else "The context"
         raise Refusal(400, "INVALID_CONTEXT", f"{where} must be an object.")
     unit = context.get(TARGETING_KEY) or None
-    faults: list[FieldError] = attribute_errors(context, "/context")
+    faults: list[FieldError] = attribute_errors(context, "/context") + _number_errors(context)
     if unit is not None and (fault := unit_error(unit, f"/context/{TARGETING_KEY}")):
         faults = [fault, *(other for other in faults if other.pointer != fault.pointer)]
     if faults:
         details = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:5])
         raise Refusal(400, "INVALID_CONTEXT", details)
     return unit, context
+
+
+def _number_errors(context: Mapping[str, Any]) -> list[FieldError]:
+    return [
+        FieldError(f"/context/{name}", "invalid", "Is a number that no double can hold.")
+        for name, value in context.items()
+        if any(
+            isinstance(item, int) and not isinstance(item, bool) and not is_number(item)
+            for item in (value if isinstance(value, list) else (value,))
+        )
+    ]
 
 
 def _evaluation(key: str, served: Served) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from agent_factory_site.common.errors import NotFound
@@ -30,13 +31,15 @@ def evaluate_flag(*, key: str, unit: str | None, attributes: Attributes) -> Serv
         return served_arm(experiment, found.decision)
 
     # What is remembered may be out of date: assigning looks at the present definition itself.
-    if key not in remembered().by_key:
-        token = definition_revision()
-        flag = flag_definitions(token).get(key)
-        if flag is not None:
-            return serve(flag, unit, attributes, assigned)
-        if key not in definitions(token).by_key:
-            raise NotFound("not_found", f"There is no flag {key!r}.")
+    if unit is not None and key in remembered().by_key:
+        with suppress(NotFound):
+            return assigned(key, unit)
+    token = definition_revision()
+    flag = flag_definitions(token).get(key)
+    if flag is not None:
+        return serve(flag, unit, attributes, assigned)
+    if key not in definitions(token).by_key:
+        raise NotFound("not_found", f"There is no flag {key!r}.")
     if unit is None:
         raise TargetingKeyMissing
     return assigned(key, unit)
