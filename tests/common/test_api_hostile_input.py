@@ -109,15 +109,19 @@ def test_bodies(client: Client, name: str) -> None:
                 ask(client, method, path_of(route), BODIES[name], **key)
 
 
+BODILESS = ("/revoke", "/archive", "/release", "/approve", "/withdraw")
+"""Endpoints that take no body do not look at its type."""
+
+
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/xml", "multipart/form-data", "a/b/c", "", "é"]
 )
 def test_content_types(client: Client, content_type: str) -> None:
     for method, route in ALL:
         if method in WRITES:
-            response = ask(client, method, path_of(route), b'{"a": 1}', content_type)
-            # Endpoints that take no body do not look at its type.
-            assert response.status_code in {404, 415} or route.endswith(("/revoke", "/archive")), route
+            key = f"{method} {route} {content_type!a}".replace(" ", "-")[:255]
+            response = ask(client, method, path_of(route), b'{"a": 1}', content_type, Idempotency_Key=key)
+            assert response.status_code in {404, 415} or route.endswith(BODILESS), route
 
 
 def test_encodings(client: Client) -> None:
