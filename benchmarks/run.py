@@ -50,6 +50,7 @@ SUBJECTS: Final = (
     Subject("holds", "Holds and budgets in-process"),
     Subject("holds_http", "Holds over HTTP", (SQLITE, POSTGRES, SLOW_FLUSH)),
     Subject("forecasting", "Forecasting", (SQLITE,)),
+    Subject("assignment", "Assigning units", (SQLITE,)),
     Subject("ofrep", "One flag per request"),
     Subject("statistics", "Statistics of experiments", (SQLITE,)),
     Subject("peeking", "Looking again and again", (SQLITE,)),
