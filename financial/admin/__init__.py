@@ -1,5 +1,25 @@
 """Admin screens of money; importing this package registers them."""
 
-from . import archives, costs, exchange_rates, imports, prices, unit_prices
+from . import (
+    archives,
+    budget_overrides,
+    budgets,
+    costs,
+    exchange_rates,
+    holds,
+    imports,
+    prices,
+    unit_prices,
+)
 
-__all__ = ["archives", "costs", "exchange_rates", "imports", "prices", "unit_prices"]
+__all__ = [
+    "archives",
+    "budget_overrides",
+    "budgets",
+    "costs",
+    "exchange_rates",
+    "holds",
+    "imports",
+    "prices",
+    "unit_prices",
+]
