@@ -20,7 +20,7 @@ from research.services.flags import body_of
 
 OPERATOR_WORDS: Final = {
     "eq": "is", "ne": "is not", "in": "is one of", "not_in": "is none of", "lt": "is below", "lte": "is at most",
-    "gt": "is above", "gte": "is at least", "matches": "matches", "exists": "is there", "semver": "is a version",
+    "gt": "is above", "gte": "is at least", "matches": "matches", "exists": "is there", "semver": "is of the versions",
 }  # fmt: skip
 
 
@@ -100,6 +100,10 @@ class FlagForm(forms.Form):
         super().__init__(*args, **kwargs)
         if flag is not None:
             self.initial.update(body_of(flag))
+            if flag.experiment is not None:
+                # Also one that is archived by now: it stays until somebody takes it away.
+                linked = Experiment.objects.filter(pk=flag.experiment_id)
+                self.fields["experiment"].queryset |= linked  # type: ignore[attr-defined]
             for name in ("key", "type"):
                 self.fields[name].disabled = True
 
@@ -137,9 +141,7 @@ def rule_words(rule: Mapping[str, Any]) -> tuple[str, str]:
     who = " and ".join(_targeting_words(each) for each in rule["targeting"]) or "everyone"
     if "split" not in rule:
         return who, rule["variant"]
-    parts = [
-        f"{part['weight']:.4%}".rstrip("0").rstrip(".%") + f" % {part['variant']}" for part in rule["split"]
-    ]
+    parts = [f"{round(part['weight'] * 100, 4):g} % {part['variant']}" for part in rule["split"]]
     return who, ", ".join(parts)
 
 

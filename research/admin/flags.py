@@ -74,7 +74,15 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
 
     scopes: ClassVar = {"view": "research:read"}
 
-    list_display = ("shown_key", "state", "kind", "shown_default", "shown_rules", "experiment", "changed")
+    list_display = (
+        "shown_key",
+        "state",
+        "shown_kind",
+        "shown_default",
+        "shown_rules",
+        "experiment",
+        "changed",
+    )
     list_filter = (StateFilter, KindFilter)
     search_fields = ("key", "name")
     search_help_text = "Key or name"
@@ -118,6 +126,10 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
     @display(description="State", label=STATE_COLOURS)
     def state(self, flag: FeatureFlag) -> str:
         return state_of(flag)
+
+    @display(description="Type")
+    def shown_kind(self, flag: FeatureFlag) -> str:
+        return flag.get_kind_display().lower()
 
     @display(description="Default")
     def shown_default(self, flag: FeatureFlag) -> str:

@@ -76,7 +76,8 @@ def change_flag(
             if changes.get("experiment", before["experiment"]) is None and "experiment_field" not in changes:
                 body["experiment_field"] = ""
             # An experiment that was archived since must not stand in the way of switching its flag off.
-            kept = not changes.keys() & {"unit", "experiment", "experiment_field"}
+            linking = ("unit", "experiment", "experiment_field")
+            kept = all(changes.get(name, before[name]) == before[name] for name in linking)
             parsed, experiment = _parsed(body, fixed, flag.experiment if kept else None)
             _fill(flag, parsed, experiment)
             if body_of(flag) != before:
