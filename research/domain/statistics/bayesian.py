@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaln, ndtr, ndtri
+from scipy.special import betainc, betaincc, betaln, erfcx, ndtr, ndtri
 
 from .values import Direction, Interval, Scale, Undefined, check_alpha, check_finite
 
@@ -77,11 +77,13 @@ def normal(
     mean, sd = effect, standard_error
     if prior is not None:
         factor = abs(baseline) if prior.scale == "relative" else 1.0
-        if factor == 0:
+        before = prior.sd * factor
+        if before == 0:
             return Undefined("zero_baseline")
-        precision, before = 1 / sd**2, 1 / (prior.sd * factor) ** 2
-        mean = (effect * precision + prior.mean * factor * before) / (precision + before)
-        sd = math.sqrt(1 / (precision + before))
+        # Precision weights as a ratio of spreads, which neither overflow nor vanish.
+        weight = 1 / (1 + (sd / before) * (sd / before))
+        mean = weight * effect + (1 - weight) * prior.mean * factor
+        sd = before * (sd / math.hypot(sd, before))
     towards = mean if direction == "increase" else -mean
     score = towards / sd
     if not math.isfinite(score):
@@ -91,20 +93,11 @@ def normal(
 
 
 def _normal_loss(score: float) -> float:
-    """phi(z) - z Phi(-z), by Mills' ratio where the two terms would cancel."""
+    """phi(z) - z Phi(-z); for z > 0 as phi(z) (1 - z M(z)) with Mills' ratio M, where both terms are tiny."""
     density = math.exp(-0.5 * score * score) / math.sqrt(2 * math.pi)
-    if score < 5:
+    if score <= 0:
         return density - score * float(ndtr(-score))
-    # E[max(-Z - z, 0)] = phi(z) (1/z^2 - 3/z^4 + 15/z^6 - ...), an alternating series for large z.
-    square, term, total = score * score, 1.0, 0.0
-    term = 1 / square
-    for index in range(1, 40):
-        total += term
-        following = -term * (2 * index + 1) / square
-        if abs(following) >= abs(term):
-            break
-        term = following
-    return density * total
+    return density * max(0.0, 1 - score * math.sqrt(math.pi / 2) * float(erfcx(score / math.sqrt(2))))
 
 
 def beta_binomial(

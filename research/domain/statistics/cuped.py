@@ -48,7 +48,12 @@ def _adjust(baseline: Moments, treatment: Moments, *, ratio: bool) -> Adjusted |
         return Undefined("empty_arm")
     if baseline.n < 2 or treatment.n < 2:
         return Undefined("one_unit")
-    pooled = baseline + treatment
+    if not baseline.c_squares and not treatment.c_squares and baseline.c_shift == treatment.c_shift:
+        return Undefined("no_covariate")
+    try:
+        pooled = baseline + treatment
+    except ValueError:
+        return Undefined("overflow")
     spread, centre = pooled.covariate_variance, pooled.covariate_mean
     if not spread or centre is None:
         return Undefined("no_covariate")
@@ -94,5 +99,5 @@ def _linear(arm: Moments, *, ratio: bool) -> tuple[float, float, float] | Undefi
     if not below:
         return Undefined("zero_denominator")
     quotient = mean / below
-    linear = (variance + quotient * quotient * spread - 2 * quotient * product) / (below * below)
+    linear = (variance + quotient * quotient * spread - 2 * quotient * product) / below / below
     return quotient, max(0.0, linear), (shared - quotient * other) / below

@@ -27,5 +27,5 @@ def ratio_summary(arm: Moments) -> ArmSummary | Undefined:
     spread = s_n + ratio * ratio * s_d - 2 * ratio * s_nd
     size = s_n + ratio * ratio * s_d
     # A numerator proportional to the denominator leaves nothing but rounding.
-    variance = spread / (denominator * denominator) if spread > 1e-14 * size else 0.0
+    variance = spread / denominator / denominator if spread > 1e-14 * size else 0.0
     return checked(arm.n, ratio, variance)

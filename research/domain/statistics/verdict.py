@@ -96,11 +96,11 @@ def decide(
         if one.variant in stopped:
             lost.append(f"{one.variant} breaches the guardrail {stopped[one.variant]}")
             continue
-        if one.outcome == "worse" and not _early(one, settings, progress.units):
+        if one.outcome == "worse" and not _early(one, settings):
             lost.append(f"{one.variant} is worse on {one.metric.key}")
             continue
         total = units_needed(one, settings)
-        more = None if total is None else max(0, total - _units(one))
+        more = None if total is None else _more(total, one, progress)
         if one.outcome != "better" and more == 0 and one.metric.mde and one.outcome != "undefined":
             lost.append(
                 f"{one.variant} has the units that would show the effect asked for, and has not shown it"
@@ -109,7 +109,7 @@ def decide(
         open_ = _open(one, results, settings, progress)
         if open_:
             waiting += open_
-            needs.append(more if one.outcome != "better" or _early(one, settings, progress.units) else None)
+            needs.append(more if one.outcome != "better" or _early(one, settings) else None)
         else:
             ready.append(one)
     too_short = progress.runtime_days < progress.minimum_days
@@ -185,7 +185,7 @@ def _open(
         )
     elif one.outcome != "better":
         found.append(f"{one.variant} has not been shown to be better on {one.metric.key}")
-    elif _early(one, settings, progress.units):
+    elif _early(one, settings):
         found.append(f"{one.metric.key} of {one.variant} counts only at the planned number of units")
     for result in results:
         for other in result.comparisons:
@@ -197,7 +197,7 @@ def _open(
     return found
 
 
-def _early(one: Comparison, settings: Settings, units: int) -> bool:
+def _early(one: Comparison, settings: Settings) -> bool:
     """A fixed-horizon result before the number of units that its mde asks for."""
     if settings.engine != "fixed" or not one.metric.mde:
         return False
@@ -207,6 +207,12 @@ def _early(one: Comparison, settings: Settings, units: int) -> bool:
 
 def _units(one: Comparison) -> int:
     return one.arms[0].n + one.arms[1].n if one.arms else 0
+
+
+def _more(total: int, one: Comparison, progress: Progress) -> int:
+    """Units of all arms to wait for until these two have ``total``, as they come in now."""
+    left = max(0, total - _units(one))
+    return math.ceil(left * progress.units / _units(one)) if _units(one) else left
 
 
 def _baseline(primary: Sequence[MetricResult]) -> str:
