@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import assignments, experiments, flags, growthbook, overruling
+from . import assignments, experiments, flags, growthbook, overruling, results
 
 _EXPERIMENT = "experiments/<str:experiment>"
 
@@ -23,6 +23,8 @@ urlpatterns = [
         f"{_EXPERIMENT}/overrides/remove", overruling.OverrideRemovalView.as_view(), name="override-removal"
     ),
     path(f"{_EXPERIMENT}/pause", experiments.ExperimentPauseView.as_view(), name="experiment-pause"),
+    path(f"{_EXPERIMENT}/pairs", results.PairsView.as_view(), name="pairs"),
+    path(f"{_EXPERIMENT}/results", results.ResultsView.as_view(), name="results"),
     path(f"{_EXPERIMENT}/resume", experiments.ExperimentResumeView.as_view(), name="experiment-resume"),
     path(f"{_EXPERIMENT}/start", experiments.ExperimentStartView.as_view(), name="experiment-start"),
     path(f"{_EXPERIMENT}/stop", experiments.ExperimentStopView.as_view(), name="experiment-stop"),

@@ -81,7 +81,7 @@ def exact_total(parts: Iterable[Sums]) -> Sums:
 
 def difference(new: Sums, old: Sums) -> Sums:
     """What turns sums that contain ``old`` into sums that contain ``new``."""
-    return Sums(*[a - b for a, b in zip(new, old, strict=True)])  # type: ignore[arg-type]
+    return Sums(*[a - b for a, b in zip(new, old, strict=True)])
 
 
 def magnitudes(parts: Iterable[Sums]) -> Sums:

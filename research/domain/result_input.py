@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
@@ -138,7 +138,20 @@ def is_built_in(source: str) -> bool:
     return source in BUILT_IN or (source.startswith(SCORE) and len(source) > len(SCORE))
 
 
-def kind_error(kinds: frozenset[str] | set[str], value: float) -> FieldError | None:
+def metric_error(
+    metric: str, kinds: Mapping[str, Collection[str]], ratios: Collection[str]
+) -> FieldError | None:
+    """What is wrong with the metric of a result or a set: ``kinds`` by source, ``ratios`` by key."""
+    if metric in kinds or is_built_in(metric):
+        return None
+    if metric in ratios:
+        detail = "A ratio has no results of its own: send its numerator and its denominator."
+        return FieldError("/metric", "wrong_kind", detail)
+    detail = "Is no metric of this experiment, no part of one, and no built-in source."
+    return FieldError("/metric", "unknown_metric", detail)
+
+
+def kind_error(kinds: Collection[str], value: float) -> FieldError | None:
     """What is wrong with a value for metrics of these kinds."""
     if "proportion" in kinds and value not in (0, 1):
         return FieldError("/value", "wrong_kind", "A result of a proportion is 0 or 1.")

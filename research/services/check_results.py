@@ -133,7 +133,7 @@ def _compare_arms(found: CheckedResults, rules: Sequence[MetricRule], totals: Ar
     )
     stored = {
         ArmKey(row["metric_id"], row["phase_id"], row["variant_id"]): Sums(
-            *(row[f"sum_{name}"] for name in Sums._fields)
+            *[dict(row)[f"sum_{name}"] for name in Sums._fields]
         )
         for row in rows
     }

@@ -16,6 +16,7 @@ from research.models import Assignment, Experiment, Override, Variant
 
 from .assign import subtract_exposure
 from .experiments import invalid_state, lock_experiment
+from .leave_out import subtract_results
 
 MAX_OVERRIDES: Final = 1000
 """Every process keeps them all in memory."""
@@ -57,6 +58,7 @@ def _leave_out(row: Experiment, entity: int) -> None:
     counted = Assignment.objects.filter(experiment=row, entity=entity, override=False)
     if counted.update(override=True):
         subtract_exposure(Assignment.objects.get(experiment=row, entity=entity))
+        subtract_results(experiment=row.pk, entity=entity)
 
 
 def remove_override(*, experiment: UUID | str, unit: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -71,7 +71,8 @@ def _alone(experiment: UUID, *, from_results: bool) -> None:
 def _rewrite_values(experiment: UUID) -> int:
     """How many rows were not what the results come to."""
     numbers = dict(ResultSource.objects.filter(experiment=experiment).values_list("key", "pk"))
-    rows, gone = [], []
+    rows: list[tuple[Any, ...]] = []
+    gone: list[tuple[int, int]] = []
     # Read to the end before anything is written under the cursor.
     for record in unit_records(experiment):
         unit = record.unit
@@ -84,8 +85,8 @@ def _rewrite_values(experiment: UUID) -> int:
         gone += [(numbers[source], record.entity) for source in record.stored.keys() - record.events.keys()]
     for start in range(0, len(rows), CHUNK):
         put_unit_rows(sorted(rows[start : start + CHUNK], key=lambda row: row[:2]))
-    for source, entity in gone:
-        UnitMetric.objects.filter(source=source, entity=entity).delete()
+    for number, entity in gone:
+        UnitMetric.objects.filter(source=number, entity=entity).delete()
     return len(rows) + len(gone)
 
 

@@ -28,8 +28,8 @@ from research.domain.result_input import (
     check_result,
     content_digest,
     event_key,
-    is_built_in,
     kind_error,
+    metric_error,
 )
 from research.domain.unit_values import Measured, MetricRule
 from research.events import ResultsRecorded
@@ -51,12 +51,6 @@ NOT_EXPOSED: Final = FieldError(
 )
 OUTSIDE: Final = FieldError(
     "/occurred_at", "outside_phase", "The experiment was not running when this happened."
-)
-UNKNOWN: Final = FieldError(
-    "/metric", "unknown_metric", "Is no metric of this experiment, no part of one, and no built-in source."
-)
-RATIO: Final = FieldError(
-    "/metric", "wrong_kind", "A ratio has no results of its own: send its numerator and its denominator."
 )
 _COLUMNS: Final = (
     "key", "content", "event_id", "experiment_id", "source_id", "entity_id", "value", "covariate",
@@ -137,11 +131,13 @@ def _identify(
         errors = check_result(item)
         if item.occurred_at > latest:
             errors.append(FieldError("/occurred_at", "in_the_future", f"Not after {latest.isoformat()}."))
-        if item.metric in kinds:
-            if not errors and (fault := kind_error(kinds[item.metric], item.value)) is not None:
-                errors.append(fault)
-        elif not is_built_in(item.metric):
-            errors.append(RATIO if item.metric in ratios else UNKNOWN)
+        fault = None
+        if not errors:
+            fault = metric_error(item.metric, kinds, ratios) or kind_error(
+                kinds.get(item.metric, ()), item.value
+            )
+        if fault is not None:
+            errors.append(fault)
         if errors:
             outcome.rejected[index] = errors
             continue

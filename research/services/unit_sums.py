@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
@@ -171,7 +172,7 @@ def _shifts(
     for key in sorted(arms):
         if rules[key.metric].kind == QUANTILE:
             continue
-        for _, point in arms[key]:
+        for point in chain.from_iterable(arms[key]):
             for variable, value in zip(VARIABLES, point or (), strict=False):
                 if value is not None:
                     firsts.setdefault((key.metric, key.phase, variable), value)

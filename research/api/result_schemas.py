@@ -1,0 +1,159 @@
+"""What the OpenAPI document says of results and replays; bodies themselves are decoded with msgspec."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from rest_framework import serializers
+
+from agent_factory_site.common.api.serializers import StrictSerializer
+from research.domain.pair_input import PairSet
+from research.domain.result_input import ResultInput
+
+RECORD_DESCRIPTION: Final = (
+    "Takes one object or an array of up to 10,000. The same event_id with the same content counts once, however "
+    "often it is sent; with other content it is an event_conflict. One object answers 201, or 200 for a repeat. An "
+    "array answers 200: good results are stored, bad ones listed by index, with not_exposed where the unit had not "
+    "been exposed when it happened and outside_phase where the experiment was not running. Sources that every "
+    "experiment takes: cost, success, error, latency and score:<name>."
+)
+
+
+def _schema(struct: type[msgspec.Struct]) -> Any:
+    def inline(schema: Any) -> Any:
+        if isinstance(schema, dict):
+            if reference := schema.get("$ref"):
+                return inline(components[reference.rpartition("/")[2]])
+            return {name: inline(value) for name, value in schema.items()}
+        return [inline(item) for item in schema] if isinstance(schema, list) else schema
+
+    _, components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
+    return inline(components[struct.__name__])
+
+
+_RESULT: Final = _schema(ResultInput)
+RESULTS_REQUEST: Final = {"application/json": {"oneOf": [_RESULT, {"type": "array", "items": _RESULT}]}}
+PAIRS_REQUEST: Final = {"application/json": _schema(PairSet)}
+
+
+class ResultsQuery(StrictSerializer):
+    phase = serializers.IntegerField(
+        required=False, min_value=1, help_text="Its number; the last one if left out."
+    )
+
+
+class PairsQuery(StrictSerializer):
+    set = serializers.CharField(required=False, max_length=100)
+    metric = serializers.CharField(required=False, max_length=100)
+
+
+class ItemErrorSchema(serializers.Serializer):
+    """One bad field."""
+
+    pointer = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class RejectedItemSchema(serializers.Serializer):
+    """An item that was not stored; ``code`` is that of its first error."""
+
+    index = serializers.IntegerField()
+    code = serializers.CharField()
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        # Not an attribute: the class has one of this name.
+        return {**super().get_fields(), "errors": ItemErrorSchema(many=True)}
+
+
+class RecordedSchema(serializers.Serializer):
+    """What became of a batch."""
+
+    accepted = serializers.IntegerField()
+    duplicates = serializers.IntegerField()
+    rejected = RejectedItemSchema(many=True)
+
+
+class ResultSchema(serializers.Serializer):
+    """A result as it was recorded."""
+
+    experiment = serializers.CharField()
+    unit_id = serializers.CharField()
+    metric = serializers.CharField()
+    value = serializers.FloatField()
+    event_id = serializers.CharField()
+    occurred_at = serializers.DateTimeField()
+    covariate = serializers.FloatField(allow_null=True)
+    judge = serializers.CharField(allow_null=True)
+    judge_version = serializers.CharField(allow_null=True)
+
+
+class SrmSchema(serializers.Serializer):
+    """Pearson's chi-square of the split, over arms with weight that still take units; p_value null without units."""
+
+    p_value = serializers.FloatField(allow_null=True)
+    ok = serializers.BooleanField()
+
+
+class ExposureDaySchema(serializers.Serializer):
+    """Units first exposed on a UTC day, by variant."""
+
+    day = serializers.DateField()
+    units = serializers.DictField(child=serializers.IntegerField())
+
+
+class ArmSchema(serializers.Serializer):
+    """A metric in an arm; estimate and sd are null where they do not exist, undefined says why."""
+
+    variant = serializers.CharField()
+    n = serializers.IntegerField()
+    estimate = serializers.FloatField(allow_null=True)
+    sd = serializers.FloatField(allow_null=True)
+    undefined = serializers.CharField(allow_null=True)
+
+
+class MetricResultSchema(serializers.Serializer):
+    """A metric in all arms, the baseline first."""
+
+    key = serializers.CharField()
+    kind = serializers.CharField()
+    role = serializers.CharField()
+    arms = ArmSchema(many=True)
+    comparisons = serializers.ListField(child=serializers.DictField())
+
+
+class JudgeSchema(serializers.Serializer):
+    """A judge whose scores have come in."""
+
+    metric = serializers.CharField()
+    judge = serializers.CharField()
+    judge_version = serializers.CharField(allow_null=True)
+
+
+class ResultsSchema(serializers.Serializer):
+    """What came of an experiment so far, in one phase."""
+
+    experiment = serializers.CharField()
+    state = serializers.CharField()
+    phase = serializers.IntegerField(allow_null=True)
+    as_of = serializers.DateTimeField()
+    units = serializers.DictField(child=serializers.IntegerField())
+    exposures = ExposureDaySchema(many=True)
+    srm = SrmSchema()
+    metrics = MetricResultSchema(many=True)
+    judges = JudgeSchema(many=True)
+
+
+class PairedResultSchema(serializers.Serializer):
+    """One value of a replay."""
+
+    set = serializers.CharField(source="batch")
+    metric = serializers.CharField(source="source.key")
+    item = serializers.CharField()
+    variant = serializers.CharField(source="variant.key")
+    repetition = serializers.IntegerField()
+    value = serializers.FloatField()
+    judge = serializers.CharField(source="judge.name", allow_null=True, default=None)
+    judge_version = serializers.CharField(source="judge.version", allow_null=True, default=None)
+    recorded_at = serializers.DateTimeField()

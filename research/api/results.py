@@ -1,0 +1,210 @@
+"""``…/experiments/{experiment}/results`` and ``…/pairs``: what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+import msgspec
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agent_factory_site.common.api.bodies import read_json
+from agent_factory_site.common.api.idempotency import idempotent
+from agent_factory_site.common.api.serializers import validated_query
+from agent_factory_site.common.api.views import ApiListView, ApiView
+from agent_factory_site.common.errors import Conflict, FieldError, Invalid, TooLarge
+from research.domain.pair_input import PairSet
+from research.domain.result_input import ResultInput, ResultItem, decode, decode_result
+from research.models import PairedResult
+from research.selectors.experiments import find_experiment
+from research.selectors.pairs import paired_results
+from research.selectors.results import ExperimentResults, MetricResult, experiment_results
+from research.services.record_pairs import record_pairs
+from research.services.record_results import CONFLICT, NOT_EXPOSED, OUTSIDE, record_results
+
+from . import result_schemas as schemas
+from .experiments import NAME
+
+WRITE: Final = ("research:write", "ingest")
+MAX_BATCH: Final = 10_000
+MAX_BODY: Final = 16 * 1024 * 1024
+_STATES: Final = (CONFLICT, NOT_EXPOSED, OUTSIDE)
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_pairs: Final = msgspec.json.Decoder(PairSet)
+
+
+class ResultsView(ApiView):
+    """Recording results (POST), and what they come to (GET)."""
+
+    scopes: ClassVar = {"GET": "research:read", "POST": WRITE}
+    max_body_bytes = MAX_BODY
+
+    @extend_schema(
+        operation_id="experiment_results",
+        summary="Units, exposures, sample ratio and metrics per arm",
+        parameters=[NAME, schemas.ResultsQuery],
+        responses={200: schemas.ResultsSchema},
+    )
+    def get(self, request: Request, experiment: str) -> Response:
+        query = validated_query(schemas.ResultsQuery, request)
+        return Response(rendered(experiment_results(experiment, query.get("phase"))))
+
+    @extend_schema(
+        operation_id="record_results",
+        summary="Record one result or a batch",
+        description=schemas.RECORD_DESCRIPTION,
+        parameters=[NAME],
+        request=schemas.RESULTS_REQUEST,
+        responses={
+            200: OpenApiResponse(schemas.RecordedSchema, "A batch, or one result that is known."),
+            201: OpenApiResponse(schemas.ResultSchema, "One result, recorded."),
+        },
+    )
+    @idempotent()
+    def post(self, request: Request, experiment: str) -> Response:
+        single, items = _read_results(request._request)
+        outcome = record_results(experiment=experiment, results=items)
+        if not single:
+            return Response(_outcome(len(outcome.accepted), len(outcome.duplicates), outcome.rejected))
+        if outcome.rejected:
+            errors = outcome.rejected[0]
+            if errors[0] in _STATES:
+                raise Conflict(errors[0].code, errors[0].detail, errors)
+            raise Invalid.fields(*errors)
+        item = items[0]
+        assert isinstance(item, ResultInput)
+        return Response(_result(experiment, item), status=201 if outcome.accepted else 200)
+
+
+class PairsView(ApiListView):
+    """Replays: the same items answered by several arms, once or several times."""
+
+    scopes: ClassVar = {"GET": "research:read", "POST": WRITE}
+    max_body_bytes = MAX_BODY
+    ordering: ClassVar = ("id",)
+    query_class = schemas.PairsQuery
+    serializer_class = schemas.PairedResultSchema
+
+    def rows(self, query: dict[str, Any]) -> QuerySet[PairedResult]:
+        row = find_experiment(self.kwargs["experiment"])
+        return paired_results(row, batch=query.get("set"), metric=query.get("metric"))
+
+    @extend_schema(
+        operation_id="list_pairs",
+        summary="The values of replays",
+        parameters=[NAME, schemas.PairsQuery],
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="record_pairs",
+        summary="Record the items of a replay",
+        description="Each item has one value per variant, or a list of one value for each repetition. An item is "
+        "stored wholly or not at all; sent again it changes nothing. Counts are those of values.",
+        parameters=[NAME],
+        request=schemas.PAIRS_REQUEST,
+        responses={200: schemas.RecordedSchema},
+    )
+    @idempotent()
+    def post(self, request: Request, experiment: str) -> Response:
+        pairs = decode(read_json(request._request, MAX_BODY), _pairs, "A set of pairs")
+        if isinstance(pairs, list):
+            _refuse_body(pairs)
+            raise Invalid.fields(*pairs)
+        outcome = record_pairs(experiment=experiment, pairs=pairs)
+        return Response(_outcome(outcome.accepted, outcome.duplicates, outcome.rejected))
+
+
+def _read_results(request: HttpRequest) -> tuple[bool, list[ResultItem]]:
+    """Whether it is one object, and the results, each decoded or with its errors."""
+    body = read_json(request, MAX_BODY)
+    if body.lstrip()[:1] != b"[":
+        item = decode_result(body)
+        if isinstance(item, list):
+            _refuse_body(item)
+        return True, [item]
+    try:
+        items = _array.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Invalid("malformed_json", f"The body is not JSON: {error}.") from None
+    if len(items) > MAX_BATCH:
+        raise TooLarge("too_many_items", f"At most {MAX_BATCH} results in one request.")
+    return False, [decode_result(item) for item in items]
+
+
+def _refuse_body(errors: Sequence[FieldError]) -> None:
+    if errors[0].code == "malformed":
+        raise Invalid("malformed_json", errors[0].detail)
+
+
+def _outcome(accepted: int, duplicates: int, rejected: Mapping[int, Sequence[FieldError]]) -> dict[str, Any]:
+    return {
+        "accepted": accepted,
+        "duplicates": duplicates,
+        "rejected": [
+            {"index": index, "code": errors[0].code, "errors": [error.as_dict() for error in errors]}
+            for index, errors in sorted(rejected.items())
+        ],
+    }
+
+
+def _result(experiment: str, item: ResultInput) -> dict[str, Any]:
+    return {
+        "experiment": experiment,
+        "unit_id": item.unit_id,
+        "metric": item.metric,
+        "value": item.value,
+        "event_id": item.event_id,
+        "occurred_at": item.occurred_at.isoformat(),
+        "covariate": item.covariate,
+        "judge": item.judge,
+        "judge_version": item.judge_version,
+    }
+
+
+def rendered(found: ExperimentResults) -> dict[str, Any]:
+    """Results in JSON."""
+    data = found.data
+    keys = {variant.pk: variant.key for variant in data.variants}
+    srm = data.srm
+    return {
+        "experiment": data.experiment.key,
+        "state": data.experiment.state,
+        "phase": None if data.phase is None else data.phase.number,
+        "as_of": data.as_of.isoformat(),
+        "units": {keys[variant]: count for variant, count in data.units.items()},
+        "exposures": [
+            {"day": day.isoformat(), "units": {key: counts.get(pk, 0) for pk, key in keys.items()}}
+            for day, counts in data.days.items()
+        ],
+        "srm": {"p_value": srm.p_value, "ok": srm.ok},
+        "metrics": [_metric(each) for each in found.metrics],
+        "judges": [
+            {"metric": judge.metric, "judge": judge.name, "judge_version": judge.version or None}
+            for judge in found.judges
+        ],
+    }
+
+
+def _metric(result: MetricResult) -> dict[str, Any]:
+    return {
+        "key": result.metric.key,
+        "kind": result.metric.kind,
+        "role": result.metric.role,
+        "arms": [
+            {
+                "variant": arm.variant,
+                "n": arm.n,
+                "estimate": arm.estimate,
+                "sd": arm.sd,
+                "undefined": arm.undefined,
+            }
+            for arm in result.arms
+        ],
+        "comparisons": [],
+    }

@@ -1,0 +1,214 @@
+"""What came of an experiment so far: units, exposures and every metric per arm, from sums alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from agent_factory_site.common.db.snapshot import snapshot
+from agent_factory_site.common.errors import NotFound
+from research.domain.arm_sums import NOTHING, Shifts, Sums, filled, mean_covariate
+from research.domain.arm_totals import QUANTILE, shifts_of
+from research.domain.sketch import quantile_estimate
+from research.domain.statistics.moments import Moments
+from research.domain.statistics.ratios import ratio_summary
+from research.domain.statistics.srm import SampleRatio, sample_ratio
+from research.domain.statistics.values import Undefined
+from research.models import ArmSums, Experiment, ExposureDay, Judge, Metric, Phase, QuantileBucket, Variant
+
+from .experiments import get_experiment
+from .result_rules import stored_shifts
+
+_EPOCH: Final = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """One metric in one arm. ``n`` units, ``sd`` that of one unit (divisor n - 1; of a ratio linearised).
+
+    ``estimate`` and ``sd`` are None where they do not exist, ``undefined`` says why.
+    """
+
+    variant: str
+    n: int
+    estimate: float | None
+    sd: float | None
+    undefined: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricResult:
+    """One metric in all arms, the baseline first."""
+
+    metric: Metric
+    arms: list[ArmResult]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeName:
+    """A judge whose scores have come in."""
+
+    metric: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseData:
+    """The sums of one phase, as of one moment; ``variants`` in order, the baseline first.
+
+    ``moments`` by metric and variant hold the units that count: with ``missing`` zero every exposed unit, else
+    those with a value. A missing covariate stands as the mean over all arms. ``counts`` are the ranges of
+    quantile metrics (``domain/sketch.py``). Units that are overridden are in none of it.
+    """
+
+    experiment: Experiment
+    phase: Phase | None
+    as_of: datetime
+    variants: list[Variant]
+    metrics: list[Metric]
+    units: dict[int, int]
+    days: dict[date, dict[int, int]]
+    moments: dict[tuple[int, int], Moments]
+    counts: dict[tuple[int, int], dict[int, int]]
+
+    @property
+    def srm(self) -> SampleRatio:
+        """The check of the split, over arms with weight that still take units."""
+        weights = self.phase.weights if self.phase is not None else [0.0] * len(self.variants)
+        open_weights = [
+            0.0 if variant.stopped_at is not None else float(weight)
+            for variant, weight in zip(self.variants, weights, strict=True)
+        ]
+        return sample_ratio([self.units[variant.pk] for variant in self.variants], open_weights)
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentResults:
+    """What the API answers."""
+
+    data: PhaseData
+    metrics: list[MetricResult]
+    judges: list[JudgeName]
+
+
+def phase_data(experiment: Experiment, phase: int | None = None) -> PhaseData:
+    """The sums of a phase by its number, of the last one without; ``experiment`` with its parts prefetched.
+
+    Four statements, however many units and results. Raises :class:`NotFound` for a phase that there is not.
+    """
+    variants = sorted(experiment.variants.all(), key=lambda one: one.position)
+    metrics = sorted(experiment.metrics.all(), key=lambda one: one.position)
+    chosen = _phase(list(experiment.phases.all()), phase)
+    number = None if chosen is None else chosen.pk
+    days: dict[date, dict[int, int]] = {}
+    rows = ExposureDay.objects.filter(experiment=experiment, phase=number).values_list("day", "variant_id")
+    for day, variant, count in rows.annotate(Sum("units")):
+        days.setdefault(_EPOCH + timedelta(days=day), {})[variant] = count
+    units = {variant.pk: sum(day.get(variant.pk, 0) for day in days.values()) for variant in variants}
+    sums = _sums(metrics, number)
+    shifts = shifts_of(stored_shifts([metric.pk for metric in metrics], [] if number is None else [number]))
+    moments = {}
+    for metric in metrics:
+        around = shifts.get((metric.pk, number or 0), Shifts())
+        arms = {variant.pk: sums.get((metric.pk, variant.pk), NOTHING) for variant in variants}
+        covariate = mean_covariate(arms.values())
+        zero = metric.missing == Metric.Missing.ZERO and metric.kind != QUANTILE
+        for variant in variants:
+            arm = arms[variant.pk]
+            n = max(units[variant.pk], arm.units) if zero else arm.units
+            moments[metric.pk, variant.pk] = filled(arm, around, n, covariate)
+    return PhaseData(
+        experiment,
+        chosen,
+        timezone.now().astimezone(UTC),
+        variants,
+        metrics,
+        units,
+        dict(sorted(days.items())),
+        moments,
+        _counts(metrics, number),
+    )
+
+
+def experiment_results(name: str, phase: int | None = None) -> ExperimentResults:
+    """Units, exposures, sample ratio and metrics per arm of a phase; a fixed number of statements.
+
+    Raises :class:`NotFound` for an experiment or a phase that there is not.
+    """
+    with snapshot():
+        data = phase_data(get_experiment(name), phase)
+        rows = Judge.objects.filter(source__experiment=data.experiment)
+        judges = [JudgeName(*row) for row in rows.values_list("source__key", "name", "version")]
+    return ExperimentResults(
+        data, [_metric_result(metric, data) for metric in data.metrics], sorted_judges(judges)
+    )
+
+
+def sorted_judges(judges: Sequence[JudgeName]) -> list[JudgeName]:
+    """By metric, name and version."""
+    return sorted(judges, key=lambda judge: (judge.metric, judge.name, judge.version))
+
+
+def _phase(phases: Sequence[Phase], number: int | None) -> Phase | None:
+    if number is None:
+        return max(phases, key=lambda phase: phase.number, default=None)
+    for phase in phases:
+        if phase.number == number:
+            return phase
+    raise NotFound("not_found", "The experiment has no such phase.")
+
+
+def _sums(metrics: Sequence[Metric], phase: int | None) -> dict[tuple[int, int], Sums]:
+    rows = ArmSums.objects.filter(metric__in=[metric.pk for metric in metrics], phase=phase)
+    totals = rows.values_list("metric_id", "variant_id").annotate(
+        **{f"sum_{name}": Sum(name) for name in Sums._fields}
+    )
+    return {(metric, variant): Sums(*values) for metric, variant, *values in totals}
+
+
+def _counts(metrics: Sequence[Metric], phase: int | None) -> dict[tuple[int, int], dict[int, int]]:
+    wanted = [metric.pk for metric in metrics if metric.kind == QUANTILE]
+    rows = QuantileBucket.objects.filter(metric__in=wanted, phase=phase)
+    found: dict[tuple[int, int], dict[int, int]] = {}
+    for metric, variant, bucket, events in rows.values_list("metric_id", "variant_id", "bucket").annotate(
+        Sum("events")
+    ):
+        found.setdefault((metric, variant), {})[bucket] = events
+    return found
+
+
+def _metric_result(metric: Metric, data: PhaseData) -> MetricResult:
+    arms = []
+    for variant in data.variants:
+        key = metric.pk, variant.pk
+        arms.append(_arm_result(metric, variant.key, data.moments[key], data.counts.get(key, {})))
+    return MetricResult(metric, arms)
+
+
+def _arm_result(metric: Metric, variant: str, arm: Moments, counts: Mapping[int, int]) -> ArmResult:
+    if not arm.n:
+        return ArmResult(variant, 0, None, None, Undefined("empty_arm").text)
+    if metric.kind == QUANTILE:
+        return ArmResult(variant, arm.n, quantile_estimate(counts, metric.q or 0.5), None, None)
+    if metric.kind == Metric.Kind.RATIO:
+        return _ratio_result(variant, arm)
+    if arm.variance is None:
+        return ArmResult(variant, arm.n, arm.mean, None, Undefined("one_unit").text)
+    return ArmResult(variant, arm.n, arm.mean, math.sqrt(arm.variance), None)
+
+
+def _ratio_result(variant: str, arm: Moments) -> ArmResult:
+    summary = ratio_summary(arm)
+    if not isinstance(summary, Undefined):
+        return ArmResult(variant, arm.n, summary.mean, math.sqrt(summary.variance), None)
+    estimate = None
+    if arm.n == 1 and arm.mean is not None and arm.denominator_mean:
+        estimate = arm.mean / arm.denominator_mean
+    return ArmResult(variant, arm.n, estimate, None, summary.text)
