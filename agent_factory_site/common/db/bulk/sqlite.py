@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +22,8 @@ _BOUND_AS_IS: Final = frozenset({int, str, bool, float, bytes, type(None)})
 def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Insert | Addition]) -> None:
     for write in writes:
         if isinstance(write, Insert):
-            sql, rows = _insert(connection, write.table, write.columns), storable(write.columns, write.rows)
+            sql = _insert(write.table, tuple(write.columns))
+            rows = storable(write.columns, write.rows)
             with connection.cursor() as cursor:
                 if len(rows) == 1:
                     cursor.execute(sql, rows[0])
@@ -39,7 +41,6 @@ def insert_ignore_returning(
     rows: Any,
     key: str,
 ) -> set[Any]:
-    quote = connection.ops.quote_name
     position = list(columns).index(key)
     stored = storable(columns, rows)
     given = {line[position]: row[position] for line, row in zip(stored, rows)}
@@ -50,8 +51,8 @@ def insert_ignore_returning(
         for start in range(0, len(stored), chunk):
             part = stored[start : start + chunk]
             cursor.execute(
-                _insert(connection, table, columns, len(part))
-                + f" ON CONFLICT DO NOTHING RETURNING {quote(key)}",
+                _insert(table, tuple(columns), len(part))
+                + f" ON CONFLICT DO NOTHING RETURNING {_quote(key)}",
                 [value for line in part for value in line],
             )
             inserted.update(given[value] for (value,) in cursor.fetchall())
@@ -59,29 +60,12 @@ def insert_ignore_returning(
 
 
 def _upsert_add(connection: BaseDatabaseWrapper, write: Addition) -> None:
-    quote = connection.ops.quote_name
-    table = write.table
     columns = (*write.key_columns, *write.add_columns)
-    sums = {
-        quote(name): f"{quote(table)}.{quote(name)} + excluded.{quote(name)}" for name in write.add_columns
-    }
-    types = dict(zip(columns, write.types, strict=True))
-    # An integer sum past 64 bits quietly becomes a float here, and one of floats infinite: such a row is left
-    # alone, and missed below.
-    fits = " AND ".join(
-        f"abs({value}) <= {_LARGEST_FLOAT}" if types[name] in _FLOATS else f"typeof({value}) = 'integer'"
-        for name, value in zip(write.add_columns, sums.values(), strict=True)
-    )
-    sql = (
-        _insert(connection, table, columns)
-        + f" ON CONFLICT ({', '.join(map(quote, write.key_columns))}) DO UPDATE"
-        + f" SET {', '.join(f'{name} = {value}' for name, value in sums.items())}"
-        + f" WHERE {fits}"
-    )
+    sql = _addition(write.table, tuple(write.key_columns), tuple(write.add_columns), tuple(write.types))
     with connection.cursor() as cursor:
         cursor.executemany(sql, storable(columns, write.rows))
         if cursor.rowcount != len(write.rows):
-            raise OverflowError(f"a sum in {table} does not fit 64 bits")
+            raise OverflowError(f"a sum in {write.table} does not fit 64 bits")
 
 
 def is_out_of_range(error: DataError) -> bool:
@@ -123,7 +107,33 @@ def _datetime_text(name: str, value: datetime) -> str:
     return value.astimezone(UTC).isoformat(" ")[:-6]
 
 
-def _insert(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: int = 1) -> str:
-    quote = connection.ops.quote_name
+# Texts that are the same every time: tables and columns are those of the program.
+@lru_cache(maxsize=1024)
+def _addition(
+    table: str, key_columns: tuple[str, ...], add_columns: tuple[str, ...], types: tuple[str, ...]
+) -> str:
+    columns = (*key_columns, *add_columns)
+    sums = {_quote(name): f"{_quote(table)}.{_quote(name)} + excluded.{_quote(name)}" for name in add_columns}
+    type_of = dict(zip(columns, types, strict=True))
+    # An integer sum past 64 bits quietly becomes a float here, and one of floats infinite: such a row is left
+    # alone, and missed by whoever counts the rows.
+    fits = " AND ".join(
+        f"abs({value}) <= {_LARGEST_FLOAT}" if type_of[name] in _FLOATS else f"typeof({value}) = 'integer'"
+        for name, value in zip(add_columns, sums.values(), strict=True)
+    )
+    return (
+        _insert(table, columns)
+        + f" ON CONFLICT ({', '.join(map(_quote, key_columns))}) DO UPDATE"
+        + f" SET {', '.join(f'{name} = {value}' for name, value in sums.items())}"
+        + f" WHERE {fits}"
+    )
+
+
+@lru_cache(maxsize=128)
+def _insert(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
     row = f"({', '.join(['%s'] * len(columns))})"
-    return f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) VALUES {', '.join([row] * rows)}"
+    return f"INSERT INTO {_quote(table)} ({', '.join(map(_quote, columns))}) VALUES {', '.join([row] * rows)}"
+
+
+def _quote(name: str) -> str:
+    return f'"{name}"'
