@@ -243,7 +243,7 @@ def _version_condition(attribute: str, text: str) -> dict[str, Any]:
     alternatives = []
     for alternative in text.split("||"):
         words = re.sub(r"(>=|<=|!=|>|<|=|\^|~)\s+", r"\1", alternative).replace(",", " ").split()
-        made = [
+        made: list[dict[str, Any]] = [
             {attribute: {operator: version}} for word in words for operator, version in _comparisons(word)
         ]
         # A version that is missing differs from every other in their reading, and from none in ours.
