@@ -52,6 +52,7 @@ SUBJECTS: Final = (
     Subject("forecasting", "Forecasting", (SQLITE,)),
     Subject("assignment", "Assigning units", (SQLITE,)),
     Subject("ofrep", "One flag per request"),
+    Subject("results", "Results of experiments"),
     Subject("statistics", "Statistics of experiments", (SQLITE,)),
     Subject("peeking", "Looking again and again", (SQLITE,)),
 )

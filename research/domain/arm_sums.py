@@ -76,17 +76,18 @@ def exact_total(parts: Iterable[Sums]) -> Sums:
     columns = list(zip(*parts, strict=True))
     if not columns:
         return NOTHING
-    return Sums(*map(sum, columns[:COUNTS]), *map(math.fsum, columns[COUNTS:]))  # type: ignore[arg-type]
+    counts = [sum(column) for column in columns[:COUNTS]]
+    return Sums._make([*counts, *map(math.fsum, columns[COUNTS:])])
 
 
 def difference(new: Sums, old: Sums) -> Sums:
     """What turns sums that contain ``old`` into sums that contain ``new``."""
-    return Sums(*[a - b for a, b in zip(new, old, strict=True)])
+    return Sums._make([a - b for a, b in zip(new, old, strict=True)])
 
 
 def magnitudes(parts: Iterable[Sums]) -> Sums:
     """The sums of the absolute values of ``parts``: what rounding errors are measured against."""
-    return exact_total(Sums(*map(abs, part)) for part in parts)  # type: ignore[arg-type]
+    return exact_total(Sums._make(map(abs, part)) for part in parts)
 
 
 def mean_covariate(arms: Iterable[Sums]) -> float:

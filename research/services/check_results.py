@@ -128,15 +128,10 @@ def _compare_arms(found: CheckedResults, rules: Sequence[MetricRule], totals: Ar
     metrics = [rule.id for rule in rules]
     rows = (
         ArmSums.objects.filter(metric__in=metrics)
-        .values("metric_id", "phase_id", "variant_id")
+        .values_list("metric_id", "phase_id", "variant_id")
         .annotate(**{f"sum_{name}": Sum(name) for name in Sums._fields})
     )
-    stored = {
-        ArmKey(row["metric_id"], row["phase_id"], row["variant_id"]): Sums(
-            *[dict(row)[f"sum_{name}"] for name in Sums._fields]
-        )
-        for row in rows
-    }
+    stored = {ArmKey(metric, phase, variant): Sums._make(values) for metric, phase, variant, *values in rows}
     names = _arm_names(rules)
     nothing = Total()
     for arm in sorted({*expected, *stored}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -84,7 +85,7 @@ def _rewrite_values(experiment: UUID) -> int:
                 rows.append((numbers[source], record.entity, unit.phase, unit.variant, *value_row(state)))
         gone += [(numbers[source], record.entity) for source in record.stored.keys() - record.events.keys()]
     for start in range(0, len(rows), CHUNK):
-        put_unit_rows(sorted(rows[start : start + CHUNK], key=lambda row: row[:2]))
+        put_unit_rows(sorted(rows[start : start + CHUNK], key=itemgetter(0, 1)))
     for number, entity in gone:
         UnitMetric.objects.filter(source=number, entity=entity).delete()
     return len(rows) + len(gone)
