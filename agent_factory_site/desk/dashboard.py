@@ -15,11 +15,12 @@ from django.utils.safestring import SafeString
 
 from agent_factory_site.common.charts import Series, Slot, bar_chart, money_format
 from agent_factory_site.common.display import change_text, money_exact, share_text
+from financial.admin.budget_cells import state_words, used_bar
 from financial.admin.cost_filters import COST_TYPES
 from financial.admin.imports import import_progress
 from financial.models import CostEvent, CostImport
 
-from .overview import STACKS, Overview, Period, Row, Stack, read_overview
+from .overview import BUDGETS_SHOWN, STACKS, Overview, Period, Row, Stack, read_overview
 
 DEFAULT_STACK = "cost_type"
 MOVING = (CostImport.State.QUEUED, CostImport.State.RUNNING)
@@ -68,6 +69,17 @@ def _desk(request: HttpRequest) -> dict[str, Any]:
             for kind in overview.entity_types
         ],
         "entities": [_entity_row(row, overview) for row in overview.entities],
+        "budgets": [
+            {
+                "budget": status.budget,
+                "url": reverse("admin:financial_budget_change", args=[status.budget.pk]),
+                "state": status.state,
+                "bar": used_bar(status.period) if status.period is not None else "",
+                "words": state_words(status, overview.now),
+            }
+            for status in overview.budgets[:BUDGETS_SHOWN]
+        ],
+        "more_budgets": max(0, len(overview.budgets) - BUDGETS_SHOWN),
         "imports": [
             {
                 "item": item,

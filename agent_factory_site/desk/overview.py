@@ -11,6 +11,8 @@ from agent_factory_site.common.models import Entity
 from agent_factory_site.common.models.entity import FLEET_TYPE
 from financial.models import CostImport
 from financial.selectors.breakdown import CostGroup, CostSums, cost_breakdown
+from financial.selectors.budget_states import pressed_budgets
+from financial.selectors.budgets import BudgetStatus
 from financial.selectors.freshness import last_recorded_at
 
 WINDOW: Final = 30
@@ -18,6 +20,7 @@ QUARTER_HOUR: Final = timedelta(minutes=15)
 ROWS_SHOWN: Final = 8
 IMPORTS_SHOWN: Final = 5
 TYPES_SHOWN: Final = 6
+BUDGETS_SHOWN: Final = 8
 STACKS: Final = {"cost_type": "Cost type", "model": "Model", "provider": "Provider"}
 
 
@@ -94,6 +97,7 @@ class Overview:
     entity_types: list[str]
     entities: list[Row]
     imports: list[CostImport]
+    budgets: list[BudgetStatus]
 
 
 def read_overview(*, now: datetime, stack_by: str, entity_type: str) -> Overview:
@@ -132,6 +136,7 @@ def read_overview(*, now: datetime, stack_by: str, entity_type: str) -> Overview
         entity_types=types,
         entities=_entities(chosen, window, before),
         imports=list(CostImport.objects.select_related("job").order_by("-id")[:IMPORTS_SHOWN]),
+        budgets=pressed_budgets(now=now),
     )
 
 

@@ -9,17 +9,23 @@ from itertools import islice
 import pytest
 from django.core.management import call_command
 from django.db.models import Max, Min
+from django.utils import timezone
 
+from agent_factory_site.common.actors import Actor, acting
 from agent_factory_site.common.errors import Conflict, Invalid
 from agent_factory_site.common.models import AuditEvent, Entity, Team
+from agent_factory_site.demo.budgets import BUDGETS, HOLDS
 from agent_factory_site.demo.fleet import AGENTS, INCIDENT_DAY
 from agent_factory_site.demo.seed import SEED, seed_demo
 from agent_factory_site.demo.traffic import demo_events
 from financial.domain.cost_input import CostInput, UsageInput
 from financial.domain.cost_rules import Limits, check_cost
-from financial.models import CostEvent
+from financial.models import Budget, BudgetOverride, CostEvent, Hold
+from financial.selectors.budgets import budget_statuses, list_budgets
+from financial.services.budgets import archive_budget, create_budget
 from financial.services.record_costs import record_costs
 from tests.financial.books import assert_books_agree
+from tests.financial.budget_books import assert_budgets_agree
 from tests.processes import Child
 
 NOW = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
@@ -104,6 +110,55 @@ def test_days_are_recorded_once_completed_and_brought_up_to_date(settings):
     assert 0 < unpriced.count() < len(expected) / 100
     assert set(unpriced.values_list("series__model", flat=True)) == {"house-llama-70b"}
     assert_books_agree()
+
+
+@pytest.mark.django_db
+def test_budgets_of_every_kind_are_set_once_with_todays_holds(settings):
+    settings.DEMO = True
+    now = timezone.now()
+    assert seed_demo(now=now, days=3).budgets == len(BUDGETS)
+    assert {row.enforcement for row in Budget.objects.all()} == {"hard", "soft"}
+    assert Budget.objects.get(name="Support bot").parent.parent.name == "The whole fleet"
+    assert Budget.objects.filter(entity=None).count() == 1
+    assert BudgetOverride.objects.get().approved_at is None
+    assert Hold.objects.filter(state="held").count() == len(HOLDS)
+    assert_budgets_agree()
+    # What somebody has changed or archived stays as they left it.
+    with acting(Actor.command("tests")):
+        archive_budget(budget_id=Budget.objects.get(name="Code reviews by model").pk)
+    assert seed_demo(now=now).budgets == 0
+    assert (Budget.objects.count(), Hold.objects.count(), BudgetOverride.objects.count()) == (
+        len(BUDGETS),
+        len(HOLDS),
+        1,
+    )
+
+
+@pytest.mark.django_db
+def test_budgets_that_a_killed_seeding_left_out_are_set_by_the_next(settings):
+    settings.DEMO = True
+    first = BUDGETS[0]
+    create_budget(
+        name=first.name,
+        entity_type="*",
+        limit=first.limit,
+        currency="USD",
+        period=first.period,
+        timezone=first.zone,
+    )
+    assert seed_demo(now=timezone.now(), days=1).budgets == len(BUDGETS) - 1
+    assert {row.name for row in list_budgets()} == {wanted.name for wanted in BUDGETS}
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+def test_a_whole_demo_shows_every_state(settings):
+    settings.DEMO = True
+    seed_demo(now=timezone.now())
+    states = {each.budget.name: each.state for each in budget_statuses(list(list_budgets())).values()}
+    assert states["Research assistant, 30 days"] == "exceeded"
+    assert states["Code reviews by model"] == "warning"
+    assert "ok" in states.values()
 
 
 @pytest.mark.django_db
