@@ -26,8 +26,9 @@ SCREENS = (
     "common/apikey", "common/auditevent", "common/entity", "common/job", "common/team", "common/user",
     "auth/group", "django_celery_beat/periodictask", "django_celery_beat/intervalschedule",
     "django_celery_beat/crontabschedule", "django_celery_beat/clockedschedule",
-    "django_celery_beat/solarschedule", "financial/costevent", "financial/costimport",
-    "financial/exchangerate", "financial/ledgerarchive", "financial/priceversion", "financial/unitprice",
+    "django_celery_beat/solarschedule", "financial/budget", "financial/budgetoverride",
+    "financial/costevent", "financial/costimport", "financial/exchangerate", "financial/hold",
+    "financial/ledgerarchive", "financial/priceversion", "financial/unitprice",
 )  # fmt: skip
 ADDABLE = (
     "common/apikey", "common/team", "common/user", "auth/group", "django_celery_beat/periodictask",
@@ -75,9 +76,12 @@ def test_the_menu_holds_what_one_may_open(client: Client) -> None:
     client.force_login(staff("financial:read"))
     menu = set(re.findall(r'href="/admin/(\w+/\w+)/"', html_of(client, "")))
     assert menu == {
+        "financial/budget",
+        "financial/budgetoverride",
         "financial/costevent",
         "financial/costimport",
         "financial/exchangerate",
+        "financial/hold",
         "financial/ledgerarchive",
         "financial/priceversion",
         "financial/unitprice",

@@ -204,7 +204,12 @@ def _marks(
             baseline = y - 5 if y - frame.top >= CLEARANCE else y + 13
             parts.append(
                 text(
-                    frame.left + 6, y - 5, words, quiet=not strong, font_weight=600 if strong else 400, **halo
+                    frame.left + 6,
+                    baseline,
+                    words,
+                    quiet=not strong,
+                    font_weight=600 if strong else 400,
+                    **halo,
                 )
             )
     return parts
