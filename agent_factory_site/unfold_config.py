@@ -106,6 +106,9 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                     "separator": True,
                     "items": [
                         _item("Costs", "payments", "financial.CostEvent"),
+                        _item("Budgets", "savings", "financial.Budget"),
+                        _item("Holds", "front_hand", "financial.Hold"),
+                        _item("Overrides", "more_time", "financial.BudgetOverride"),
                         _item("Model prices", "sell", "financial.PriceVersion"),
                         _item("Unit prices", "straighten", "financial.UnitPrice"),
                         _item("Exchange rates", "currency_exchange", "financial.ExchangeRate"),
