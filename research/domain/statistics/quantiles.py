@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from .values import ArmSummary, Undefined, check_finite
+from .values import ArmSummary, Undefined
 
 SPACING_ALPHA = 0.05
 """The order statistics that give the standard error stand at this two-sided level."""
@@ -81,8 +81,3 @@ def quantile_of(values: ArrayLike, q: float, units: ArrayLike | None = None) -> 
     if first < 1 or last > n or spread <= 0:
         return QuantileStatistics(q, count, n, at, None, None)
     return QuantileStatistics(q, count, n, at, float(ordered[first - 1]), float(ordered[last - 1]))
-
-
-def check_quantile(one: QuantileStatistics) -> None:
-    """ValueError when a stored quantile is not finite."""
-    check_finite("a quantile", *(value for value in (one.estimate, one.low, one.high) if value is not None))
