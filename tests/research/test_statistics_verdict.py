@@ -145,3 +145,22 @@ def test_the_best_of_several_arms_is_shipped_and_waiting_scales_to_all_arms() ->
     pair = units_needed(small[0].comparisons[0], settings)
     assert pair is not None
     assert found.more_units == pytest.approx((pair - 4000) * 1.5, rel=0.02)
+
+
+def test_a_guardrail_without_any_event_holds_nothing_up() -> None:
+    errors = Metric("error", "proportion", "decrease", role="guardrail", margin=0.01)
+    arms = [ArmData(v, Moments(20_000)) for v in "ab"]
+    settings = Settings()
+    results = [
+        *_results({"a": 4000, "b": 4600}, {"a": 1.0, "b": 1.0}, settings),
+        compare_all(errors, arms, settings),
+    ]
+    assert results[-1].comparisons[0].undefined == "no_events"
+    assert decide(results, CLEAN, LATE, settings).code == "ship"
+
+
+def test_a_few_units_breach_nothing_and_may_still_prove_a_margin() -> None:
+    metric = replace(COST, margin=2.0)
+    arms = [ArmData(v, Moments(20, mean, 0.0, 1.0)) for v, mean in (("a", 1.0), ("b", 1.1), ("c", 9.0))]
+    made = compare_all(metric, arms, Settings(engine="fixed")).comparisons
+    assert [one.guardrail.state for one in made] == ["held", "open"]  # type: ignore[union-attr]

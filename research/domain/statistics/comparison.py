@@ -60,12 +60,13 @@ def compare(metric: Metric, baseline: ArmData, treatment: ArmData, settings: Set
         _method(metric, settings),
     )
     first, second = summarise(metric, baseline), summarise(metric, treatment)
-    if isinstance(first, Undefined) or isinstance(second, Undefined):
-        reason = first.reason if isinstance(first, Undefined) else second.reason  # type: ignore[union-attr]
-        estimates = (arm_estimate(metric, arm).estimate for arm in (baseline, treatment))
-        base, treated = estimates
-        known = None if base is None or treated is None else treated - base
-        return replace(made, effect=known, undefined=reason)
+    for summary in (first, second):
+        if isinstance(summary, Undefined):
+            base, treated = (arm_estimate(metric, arm).estimate for arm in (baseline, treatment))
+            known = None if base is None or treated is None else treated - base
+            return replace(made, effect=known, undefined=summary.reason)
+    assert isinstance(first, ArmSummary)
+    assert isinstance(second, ArmSummary)
     raw: Pair = (first, second)
     arms, how, change = _adjusted(metric, baseline, treatment, raw, settings)
     fixed, name = _fixed(metric, baseline, treatment, arms, settings.alpha, how)
@@ -275,8 +276,6 @@ def _guardrail(
     """Breached by the always-valid bound, held by the engine's; without a margin nothing has to be proven."""
     if metric.role != "guardrail":
         return None
-    if sequential is None:
-        return Undefined("too_few_units")
 
     def at(value: float) -> Guardrail | Undefined:
         return guardrail(
@@ -287,14 +286,17 @@ def _guardrail(
             critical_value=value,
         )
 
-    found = at(sequential.critical_value)
-    if isinstance(found, Undefined) or found.state != "open":
-        return found
-    if metric.margin is None:
-        return replace(found, state="held")
-    narrower = at(critical) if critical is not None and math.isfinite(critical) else found
+    narrower = at(critical) if critical is not None and math.isfinite(critical) else None
     held = isinstance(narrower, Guardrail) and narrower.state == "held"
-    return replace(found, state="held") if held else found
+    found = at(sequential.critical_value) if sequential else None
+    if not isinstance(found, Guardrail):
+        # Too few units for a bound that may be looked at: nothing is breached yet.
+        if isinstance(narrower, Guardrail):
+            return narrower if held else replace(narrower, state="open")
+        return found or Undefined("too_few_units")
+    if found.state == "open" and (held or metric.margin is None):
+        return replace(found, state="held")
+    return found
 
 
 _NAMES = {

@@ -192,6 +192,9 @@ def _open(
             if other.variant != one.variant or result.metric.role != "guardrail":
                 continue
             state = other.guardrail
+            # Two arms without a single error have nothing to tell them apart by, and nothing against them.
+            if other.undefined in ("no_events", "zero_variance") and other.effect == 0:
+                continue
             if not isinstance(state, Guardrail) or state.state != "held":
                 found.append(f"{one.variant} has not been shown to keep the guardrail {result.metric.key}")
     return found
