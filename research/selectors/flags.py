@@ -66,6 +66,11 @@ def flag_definitions(token: Hashable = ...) -> dict[str, FlagDefinition]:
     return made
 
 
+def remembered_flags(token: Hashable) -> dict[str, FlagDefinition] | None:
+    """What this process remembers as of ``token``, or None where that is of another time."""
+    return _memory[1] if _memory[0] == token else None
+
+
 def definition_of(row: FeatureFlag) -> FlagDefinition:
     """A row ready for use."""
     return compile_flag(

@@ -13,7 +13,7 @@ from research.domain.flags import Served, TargetingKeyMissing, serve, served_arm
 from research.domain.targeting import Attributes
 from research.selectors.assignments import sticky_of_unit
 from research.selectors.definitions import Definitions, definition_revision, definitions, remembered
-from research.selectors.flags import flag_definitions
+from research.selectors.flags import flag_definitions, remembered_flags
 
 from .assign import assign_unit
 
@@ -30,8 +30,11 @@ def evaluate_flag(*, key: str, unit: str | None, attributes: Attributes) -> Serv
         found = assign_unit(experiment=experiment, unit=unit, attributes=attributes)
         return served_arm(experiment, found.decision)
 
-    # What is remembered may be out of date: assigning looks at the present definition itself.
-    if unit is not None and key in remembered().by_key:
+    # What is remembered may be out of date: assigning looks at the present definition itself. No flag is made with
+    # the key of an experiment; where an experiment was made with that of a flag, programs keep the flag.
+    known = remembered()
+    flags = remembered_flags(known.token)
+    if unit is not None and flags is not None and key in known.by_key and key not in flags:
         with suppress(NotFound):
             return assigned(key, unit)
     token = definition_revision()

@@ -347,6 +347,19 @@ def test_both_headers_open_and_only_post_is_taken() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_flag_is_not_replaced_by_an_experiment_of_its_key(ask: Ask) -> None:
+    running("other")
+    flag()
+    for _ in range(2):
+        assert ask("checkout", {"targetingKey": "u-1"}).json()["variant"] == "off"
+        assert ask("other", {"targetingKey": "u-1"}).json()["reason"] == "SPLIT"
+    running("checkout")
+    for _ in range(3):
+        assert ask("checkout", {"targetingKey": "u-1"}).json()["variant"] == "off"
+    assert Assignment.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_known_unit_takes_two_statements(ask: Ask) -> None:
     running()
     for _ in range(2):
