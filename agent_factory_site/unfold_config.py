@@ -117,6 +117,13 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                     ],
                 },
                 {
+                    "title": "Experiments",
+                    "separator": True,
+                    "items": [
+                        _item("Flags", "flag", "research.FeatureFlag"),
+                    ],
+                },
+                {
                     "title": "Administration",
                     "separator": True,
                     "items": [
