@@ -11,8 +11,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from agent_factory_site.common.actors import Actor
-from agent_factory_site.common.admin.actors import KIND_WORDS, actor_names
+from agent_factory_site.common.admin.actors import actor_words
 from agent_factory_site.common.forecasting import NoForecast
 from agent_factory_site.common.selectors.audit_events import find_audit_events
 from financial.domain.budget_input import FLEET_TYPE
@@ -198,16 +197,13 @@ def _overrides(budget: Budget, now: datetime, person: int | None) -> list[dict[s
 
 def people_who_asked(rows: Sequence[BudgetOverride]) -> dict[UUID, str]:
     """Who asked for each override: the person, or the actor where it was none."""
-    actors = {row.pk: Actor(*row.requested_as.partition(":")[::2]) for row in rows}
-    names = actor_names(actors.values())
-    found = {}
-    for row in rows:
-        actor = actors[row.pk]
-        by = f"{KIND_WORDS.get(actor.kind, actor.kind)} {names[actor]}"
-        if row.requested_by is not None and actor.kind != "user":
-            by = f"user {row.requested_by.username}, by {by}"
-        found[row.pk] = by
-    return found
+    words = actor_words({row.pk: row.requested_as for row in rows})
+    return {
+        row.pk: words[row.pk]
+        if row.requested_by is None or row.requested_as.startswith("user:")
+        else f"user {row.requested_by.username}, by {words[row.pk]}"
+        for row in rows
+    }
 
 
 def _holds(rows: QuerySet[Hold], budget: Budget) -> list[tuple[Hold, int]]:

@@ -15,8 +15,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from agent_factory_site.common.actors import Actor
-from agent_factory_site.common.admin.actors import KIND_WORDS, actor_names
+from agent_factory_site.common.admin.actors import actor_words
 from agent_factory_site.common.admin.base import ReadOnlyAdmin, holds_scope, refusals_as_messages
 from agent_factory_site.common.admin.keyset import KeysetAdminMixin, KeysetChangeList
 from agent_factory_site.common.models import Entity
@@ -40,9 +39,7 @@ def hold_badge(hold: Hold) -> SafeString:
 
 def owners(rows: list[Hold]) -> dict[UUID, str]:
     """Whose each of ``rows`` is, in words."""
-    actors = {row.pk: Actor(*row.owner.partition(":")[::2]) for row in rows}
-    names = actor_names(actors.values())
-    return {pk: f"{KIND_WORDS.get(actor.kind, actor.kind)} {names[actor]}" for pk, actor in actors.items()}
+    return actor_words({row.pk: row.owner for row in rows})
 
 
 class HoldChangeList(KeysetChangeList):

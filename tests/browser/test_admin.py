@@ -245,7 +245,8 @@ def test_an_import_is_followed_to_its_end(signed_in: SignIn) -> None:
 
 
 PAGES = (
-    "/admin/", "/admin/financial/costevent/", "/admin/financial/priceversion/",
+    "/admin/", "/admin/financial/costevent/", "/admin/financial/budget/", "/admin/financial/budget/new/",
+    "/admin/financial/budgetoverride/", "/admin/financial/hold/", "/admin/financial/priceversion/",
     "/admin/financial/priceversion/override/",
     "/admin/financial/priceversion/differences/",
     "/admin/financial/unitprice/",

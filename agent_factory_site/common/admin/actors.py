@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeVar, cast
 from uuid import UUID
 
-from agent_factory_site.common.actors import Actor
+from agent_factory_site.common.actors import Actor, ActorKind
 from agent_factory_site.common.models import ApiKey, User
+
+K = TypeVar("K")
 
 KIND_WORDS: Final = {
     "user": "user",
@@ -33,6 +35,22 @@ def actor_names(actors: Iterable[Actor]) -> dict[Actor, str]:
         key_names = {str(pk): name for pk, name in found}
     return {
         actor: (user_names if actor.kind == "user" else key_names).get(actor.id, actor.id) for actor in wanted
+    }
+
+
+def actor_of(text: str) -> Actor | None:
+    """The actor that is written as ``user:3``; None for anything else."""
+    kind, _, number = text.partition(":")
+    return Actor(cast(ActorKind, kind), number) if kind in KIND_WORDS and number else None
+
+
+def actor_words(texts: Mapping[K, str]) -> dict[K, str]:
+    """``user anna`` for each of ``texts`` such as ``user:3``, by its key; two queries at most."""
+    actors = {key: actor_of(text) for key, text in texts.items()}
+    names = actor_names(actor for actor in actors.values() if actor is not None)
+    return {
+        key: texts[key] if actor is None else f"{KIND_WORDS[actor.kind]} {names[actor]}"
+        for key, actor in actors.items()
     }
 
 

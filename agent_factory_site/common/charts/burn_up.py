@@ -108,7 +108,11 @@ def _span(
 ) -> tuple[Number, Number]:
     values: list[Number] = [value for value in spent.values if value is not None]
     if held is not None:
-        values += [low + more for low, more in zip(spent.values, held.values) if low is not None and more]
+        values += [
+            float(low) + float(more)
+            for low, more in zip(spent.values, held.values)
+            if low is not None and more
+        ]
     if expected is not None:
         values += [value for value in expected.values if value is not None]
     values += [value for band in bands for value in band.high if value is not None]
@@ -163,7 +167,7 @@ def _held(frame: Frame, spent: Series, held: Series, colour: str) -> list[str]:
     parts = []
     for index, (low, more) in enumerate(zip(spent.values, held.values)):
         if low is not None and more:
-            top, bottom = frame.y(low + more), frame.y(low)
+            top, bottom = frame.y(float(low) + float(more)), frame.y(low)
             # A pixel and a half for what is held at all.
             height = max(bottom - top, 1.5)
             parts.append(
