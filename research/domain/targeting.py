@@ -9,6 +9,7 @@ read as a number, also where it came as text. An attribute that is missing, or c
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from operator import ge, gt, le, lt
 from typing import Any, Final
@@ -164,7 +165,8 @@ def as_number(value: Any) -> int | float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return value if math.isfinite(value) else None
+        # Beyond a double there is nothing to compare with.
+        return value if abs(value) <= sys.float_info.max else None
     if not isinstance(value, str) or "_" in value:
         return None
     if value.isascii() and value.isdecimal() and len(value) < 19:

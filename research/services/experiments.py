@@ -18,7 +18,7 @@ from agent_factory_site.common.selectors.people import acting_person
 from agent_factory_site.common.services.entities import resolve_entities
 from research.domain.definition_change import Merged, fixed_errors, opens_phase
 from research.domain.definition_input import DefinitionInput, parse_definition
-from research.models import ExclusionGroup, Experiment, Metric, Variant
+from research.models import ExclusionGroup, Experiment, FeatureFlag, Metric, Variant
 from research.selectors.experiments import body_of, find_experiment, get_experiment
 
 from .phases import open_phase, widen_phase
@@ -41,6 +41,9 @@ def create_experiment(*, definition: Mapping[str, Any]) -> Experiment:
         with transaction.atomic():
             if Experiment.objects.filter(key=wanted.key).exists():
                 raise _taken(wanted.key)
+            if FeatureFlag.objects.filter(key=wanted.key).exists():
+                # Both are asked for by key, as flags.
+                raise Conflict("duplicate_key", f"There is a flag {wanted.key} already.")
             row = Experiment(
                 key=wanted.key,
                 owner_id=owner,

@@ -202,3 +202,9 @@ def test_scopes(api: Api) -> None:
     assert api("GET", f"{FLAGS}/nothing").status_code == 404
     with pytest.raises(Conflict):
         create_flag(body={"key": "checkout", "type": "boolean"})
+
+
+def test_an_experiment_does_not_take_the_key_of_a_flag():
+    create_flag(body={"key": "shared", "type": "boolean"})
+    with pytest.raises(Conflict, match="There is a flag shared already"):
+        draft("shared")

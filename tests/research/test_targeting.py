@@ -140,3 +140,9 @@ def test_every_bad_field_is_named() -> None:
         ("/targeting/12/value", "too_long"),
     ]
     assert faults(*[{"attribute": "a", "op": "exists"}] * 51) == [("/targeting", "too_many")]
+
+
+def test_an_integer_beyond_every_float_meets_no_comparison():
+    rules = compile_targeting(parse_targeting([{"attribute": "age", "op": "lt", "value": 18}], []))
+    assert targets(rules, {"age": 17}) is True
+    assert targets(rules, {"age": 10**400}) is False
