@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from agent_factory_site.common.errors import Conflict
 from agent_factory_site.common.models import ApiKey, AuditEvent
 from agent_factory_site.common.services.api_keys import create_api_key
 from research.models import Assignment
@@ -353,7 +354,8 @@ def test_a_flag_is_not_replaced_by_an_experiment_of_its_key(ask: Ask) -> None:
     for _ in range(2):
         assert ask("checkout", {"targetingKey": "u-1"}).json()["variant"] == "off"
         assert ask("other", {"targetingKey": "u-1"}).json()["reason"] == "SPLIT"
-    running("checkout")
+    with pytest.raises(Conflict):
+        running("checkout")
     for _ in range(3):
         assert ask("checkout", {"targetingKey": "u-1"}).json()["variant"] == "off"
     assert Assignment.objects.count() == 1
