@@ -11,16 +11,15 @@ from research.models import Assignment, ResultEvent
 from research.selectors.result_rules import metric_rules
 from research.selectors.unit_streams import UNIT_COLUMNS, Unit, source_keys
 
-from .sum_locks import hold_sums_still
 from .unit_sums import take_out
 
 
 def subtract_results(*, experiment: UUID, entity: int) -> None:
     """Take what a unit has brought so far out of the sums of its arm; what it brings later stays out by itself.
 
-    Called once, in the transaction that marks its assignment as overridden and after that has locked the row.
+    Called once, in the transaction that marks its assignment as overridden, which has called
+    ``hold_sums_still`` and then locked the row.
     """
-    hold_sums_still(experiment)
     row = Assignment.objects.filter(experiment=experiment, entity=entity).values_list(*UNIT_COLUMNS).get()
     sources = source_keys(experiment)
     results = ResultEvent.objects.filter(source__in=list(sources), entity=entity)

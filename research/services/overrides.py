@@ -17,6 +17,7 @@ from research.models import Assignment, Experiment, Override, Variant
 from .assign import subtract_exposure
 from .experiments import invalid_state, lock_experiment
 from .leave_out import subtract_results
+from .sum_locks import hold_sums_still
 
 MAX_OVERRIDES: Final = 1000
 """Every process keeps them all in memory."""
@@ -55,6 +56,8 @@ def put_override(*, experiment: UUID | str, unit: str, variant: str) -> Override
 
 
 def _leave_out(row: Experiment, entity: int) -> None:
+    # Before the assignment's row is locked, as who records results does.
+    hold_sums_still(row.pk)
     counted = Assignment.objects.filter(experiment=row, entity=entity, override=False)
     if counted.update(override=True):
         subtract_exposure(Assignment.objects.get(experiment=row, entity=entity))
