@@ -75,6 +75,7 @@ def _desk(request: HttpRequest) -> dict[str, Any]:
                 "url": reverse("admin:financial_budget_change", args=[status.budget.pk]),
                 "state": status.state,
                 "bar": used_bar(status.period) if status.period is not None else "",
+                "total": status.total,
                 "words": state_words(status, overview.now),
             }
             for status in overview.budgets[:BUDGETS_SHOWN]
