@@ -90,9 +90,9 @@ def expose(
             slot=0,
             defaults={"units": 0},
         )
-        ExposureDay.objects.filter(
-            experiment=experiment, phase=row, variant=arm, day=day.day, slot=0
-        ).update(units=day.units + len(units))
+        ExposureDay.objects.filter(experiment=experiment, phase=row, variant=arm, day=day.day, slot=0).update(
+            units=day.units + len(units)
+        )
 
 
 def result(unit: str, metric: str, value: float, event_id: str, **more: Any) -> ResultInput:

@@ -10,8 +10,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from agent_factory_site.common.db.bulk import OutOfRange, upsert_add
 from agent_factory_site.common.errors import NotFound
 from agent_factory_site.common.models import AuditEvent
+from research.domain.arm_sums import COUNTS, Sums
 from research.models import ArmSums, MetricShift, ResultEvent, RunningPeriod, UnitMetric
 from research.selectors.results import ExperimentResults, experiment_results
 from research.services.check_results import check_results
@@ -396,3 +398,15 @@ def test_the_check_names_what_differs_and_repairs_it() -> None:
     record(result("a", "rating", 3, "4"))
     assert arms(experiment_results("prompt"), "rating")["control"] == pytest.approx((2, 2.5, math.sqrt(0.5)))
     agrees()
+
+
+def test_a_sum_of_floats_past_the_largest_is_refused_on_both_databases() -> None:
+    keys, types = ("metric_id", "phase_id", "variant_id", "slot"), ("bigint", "bigint", "bigint", "smallint")
+    columns, sums = Sums._fields, ("bigint",) * COUNTS + ("float8",) * (len(Sums._fields) - COUNTS)
+    row = (1, 1, 1, 0, *Sums(x_units=1, x_sum=1.5e308))
+    table = ArmSums._meta.db_table
+    with transaction.atomic():
+        upsert_add(connection, table, keys, columns, (*types, *sums), [row])
+    with pytest.raises(OutOfRange), transaction.atomic():
+        upsert_add(connection, table, keys, columns, (*types, *sums), [row])
+    assert ArmSums.objects.get(metric=1).x_sum == 1.5e308
