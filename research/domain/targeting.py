@@ -9,7 +9,6 @@ read as a number, also where it came as text. An attribute that is missing, or c
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from operator import ge, gt, le, lt
 from typing import Any, Final
@@ -17,6 +16,8 @@ from typing import Any, Final
 import re2
 
 from agent_factory_site.common.errors import FieldError
+
+_LARGEST: Final = math.nextafter(math.inf, 0.0)
 
 from .values import is_number, text_error
 from .versions import compile_range
@@ -166,7 +167,7 @@ def as_number(value: Any) -> int | float | None:
         return None
     if isinstance(value, (int, float)):
         # Beyond a double there is nothing to compare with.
-        return value if abs(value) <= sys.float_info.max else None
+        return value if abs(value) <= _LARGEST else None
     if not isinstance(value, str) or "_" in value:
         return None
     if value.isascii() and value.isdecimal() and len(value) < 19:
