@@ -17,8 +17,6 @@ import re2
 
 from agent_factory_site.common.errors import FieldError
 
-_LARGEST: Final = math.nextafter(math.inf, 0.0)
-
 from .values import is_number, text_error
 from .versions import compile_range
 
@@ -29,6 +27,7 @@ MAX_TEXT: Final = 1000
 MAX_ATTRIBUTE: Final = 100
 PATTERN_MEMORY: Final = 1 << 20
 """Bytes a compiled pattern may take."""
+_LARGEST: Final = math.nextafter(math.inf, 0.0)
 
 Attributes = Mapping[str, Any]
 Test = Callable[[Any], bool]
