@@ -132,9 +132,10 @@ def refresh_period(row: PeriodRow, rule: BudgetRule, traces: Traces, cause: Caus
     row.limit = rule.limit + carried + raised
     row.hard = rule.hard
     row.stale = False
-    reached = set(crossed(rule.thresholds, row.limit, row.settled + row.held))
     if rule.period.is_rolling:
-        known = reached
+        # Told before and still reached; what the window has let go of may be reached again.
+        reached = crossed(rule.thresholds, row.limit, row.settled + row.held)
+        known = set(reached) & set(crossed(rule.thresholds, stored.limit, stored.settled + stored.held))
     else:
         known = set(stored.crossings.values_list("threshold", flat=True))
     row.alert_at = next_alert(rule.thresholds, known, row.limit)

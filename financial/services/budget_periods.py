@@ -24,7 +24,7 @@ from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import MAX_NANO, format_amount
 from agent_factory_site.common.outbox import publish
 from financial.domain.budget_rules import BudgetRule
-from financial.domain.budget_state import Standing, crossed, next_alert
+from financial.domain.budget_state import Standing, crossed, next_alert, threshold_amount
 from financial.events import BudgetOverran, BudgetThresholdCrossed
 from financial.models import BudgetCrossing, BudgetOverrun, BudgetPeriod
 
@@ -181,9 +181,10 @@ class Traces:
         used = row.settled + row.held
         if row.alert_at is None or used < row.alert_at:
             return
-        for threshold in crossed(rule.thresholds, row.limit, used):
-            self.crossings.append((uuid7(), row.id, threshold, self.now, used, row.limit, day))
-        reached = set(crossed(rule.thresholds, row.limit, used))
+        reached = crossed(rule.thresholds, row.limit, used)
+        for threshold in reached:
+            if threshold_amount(threshold, row.limit) >= row.alert_at:
+                self.crossings.append((uuid7(), row.id, threshold, self.now, used, row.limit, day))
         row.alert_at = next_alert(rule.thresholds, reached, row.limit)
 
     def write(self, rules: Mapping[int, BudgetRule]) -> None:

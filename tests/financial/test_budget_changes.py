@@ -236,6 +236,30 @@ def test_a_credit_that_leaves_the_window_shows_what_it_covered(noon):
     assert_budgets_agree()
 
 
+def crossings(row: Budget) -> list[tuple[str, date | None]]:
+    found = BudgetCrossing.objects.filter(period__budget=row).order_by("at", "threshold")
+    return [(f"{each.threshold:f}", each.day) for each in found]
+
+
+def test_a_rolling_budget_tells_of_a_threshold_again_only_once_its_window_has_let_go(noon):
+    row = budget("10", period="rolling:2d", thresholds=[0.5, 0.8])
+    spend("6", NOON)
+    first = ("0.5000", NOON.date())
+    assert crossings(row) == [first]
+    change_budget(budget_id=row.pk, limit="7")
+    assert crossings(row) == [first, ("0.8000", NOON.date())]
+    # A day on which the window still reaches both tells nothing new; then it lets go.
+    tomorrow = NOON + timedelta(days=1)
+    noon(tomorrow)
+    spend("1", tomorrow)
+    assert len(crossings(row)) == 2
+    third = NOON + timedelta(days=2)
+    noon(third)
+    spend("3", third)
+    assert crossings(row)[2:] == [("0.5000", third.date())]
+    assert_budgets_agree()
+
+
 @pytest.fixture
 def people() -> list[User]:
     return [User.objects.create_user(username=name) for name in ("ann", "ben")]
