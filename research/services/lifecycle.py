@@ -35,12 +35,13 @@ MAX_REASON: Final = 10_000
 After = Callable[[Experiment, datetime], None]
 
 
-def start_experiment(*, experiment: UUID | str, check: Check | None = None) -> Experiment:
+def start_experiment(*, experiment: UUID | str, reason: str = "", check: Check | None = None) -> Experiment:
     """Start a draft: open its first phase and, in an exclusion group, take its range.
 
     Raises :class:`Conflict` from any other state, without an approval where the settings ask for one, and where
     the group has no room; :class:`Invalid` with what is missing. ``check`` is called with the row and may raise.
     """
+    _refuse_text("/reason", reason, MAX_REASON, needed=False)
 
     def begin(row: Experiment, now: datetime) -> None:
         if settings.EXPERIMENTS_NEED_APPROVAL and row.approved_at is None:
@@ -51,7 +52,16 @@ def start_experiment(*, experiment: UUID | str, check: Check | None = None) -> E
         open_phase(row, now)
         begin_running(row, now)
 
-    return _move(experiment, (State.DRAFT,), State.RUNNING, "be started", begin, check, stamp="started_at")
+    return _move(
+        experiment,
+        (State.DRAFT,),
+        State.RUNNING,
+        "be started",
+        begin,
+        check,
+        stamp="started_at",
+        reason=reason.strip(),
+    )
 
 
 def _missing(row: Experiment) -> list[FieldError]:
@@ -71,9 +81,18 @@ def pause_experiment(*, experiment: UUID | str, reason: str = "", check: Check |
     )
 
 
-def resume_experiment(*, experiment: UUID | str, check: Check | None = None) -> Experiment:
+def resume_experiment(*, experiment: UUID | str, reason: str = "", check: Check | None = None) -> Experiment:
     """Go on where it was paused, in the same phase."""
-    return _move(experiment, (State.PAUSED,), State.RUNNING, "be resumed", begin_running, check, reason="")
+    _refuse_text("/reason", reason, MAX_REASON, needed=False)
+    return _move(
+        experiment,
+        (State.PAUSED,),
+        State.RUNNING,
+        "be resumed",
+        begin_running,
+        check,
+        reason=reason.strip(),
+    )
 
 
 def stop_experiment(
