@@ -120,7 +120,10 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                     "title": "Experiments",
                     "separator": True,
                     "items": [
+                        _item("Experiments", "science", "research.Experiment"),
                         _item("Flags", "flag", "research.FeatureFlag"),
+                        _item("Exclusion groups", "call_split", "research.ExclusionGroup"),
+                        _item("Holdout", "do_not_disturb_on", "research.Holdout"),
                     ],
                 },
                 {

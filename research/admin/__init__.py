@@ -1,5 +1,5 @@
 """Admin screens of experiments; importing this package registers them."""
 
-from . import flags
+from . import exclusion, experiments, flags
 
-__all__ = ["flags"]
+__all__ = ["exclusion", "experiments", "flags"]

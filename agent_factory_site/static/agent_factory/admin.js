@@ -1,4 +1,4 @@
-/* Copy buttons, suggestions as one types, progress bars that follow their job. No dependencies. */
+/* Copy buttons, suggestions as one types, rows that are added to a form, progress bars that follow their job. No dependencies. */
 (function () {
     "use strict";
 
@@ -48,6 +48,27 @@
                     }));
                 });
         }, 150);
+    });
+
+    document.addEventListener("click", function (event) {
+        const button = event.target.closest("[data-af-add]");
+        if (!button) {
+            return;
+        }
+        const prefix = button.dataset.afAdd;
+        const total = document.getElementById("id_" + prefix + "-TOTAL_FORMS");
+        const row = document.querySelector('template[data-af-row="' + prefix + '"]').content.cloneNode(true);
+        row.querySelectorAll("[name], [id], [for]").forEach(function (part) {
+            ["name", "id", "for"].forEach(function (name) {
+                if (part.hasAttribute(name)) {
+                    part.setAttribute(name, part.getAttribute(name).replace("__prefix__", total.value));
+                }
+            });
+        });
+        const first = row.querySelector("input, select");
+        document.querySelector('[data-af-rows="' + prefix + '"]').append(row);
+        total.value = Number(total.value) + 1;
+        first.focus();
     });
 
     function draw(bar, job) {
