@@ -249,17 +249,12 @@ class ExperimentForm(forms.Form):
             "analysis": analysis,
         }
 
-    def removed(self) -> dict[str, list[str]]:
-        """Keys of stored variants and metrics that are no longer there."""
+    def removed(self, name: str) -> list[str]:
+        """Keys of the stored variants, or metrics, that are no longer there."""
         assert self.experiment is not None
-        stored = body_of(self.experiment)
-        return {
-            f"remove_{name}": [each["key"] for each in stored[name] if each["key"] not in kept]
-            for name, kept in (
-                ("variants", {row.cleaned_data["key"] for row in self.variants.kept()}),
-                ("metrics", {row.cleaned_data["key"] for row in self.metrics.kept()}),
-            )
-        }
+        rows = {"variants": self.variants, "metrics": self.metrics}[name]
+        kept = {row.cleaned_data["key"] for row in rows.kept()}
+        return [each["key"] for each in body_of(self.experiment)[name] if each["key"] not in kept]
 
     def place(self, refusal: DomainError) -> DomainError:
         """Put what a service refused beside the rows it is about; what is left for the fields above them."""

@@ -158,8 +158,12 @@ def exposure_chart(data: PhaseData, now: datetime, width: float = 960) -> SafeSt
     slots = [
         Slot(f"{day.day} {day:%b}", f"{day:%A}, {day.day} {day:%B %Y}", partial=day == today) for day in days
     ]
+    # Nobody at all is a sentence, no line along the axis.
     series = [
-        Series(variant.key, [data.days.get(day, {}).get(variant.pk, 0) for day in days])
+        Series(
+            variant.key,
+            [data.days.get(day, {}).get(variant.pk, 0) if data.days else None for day in days],
+        )
         for variant in data.variants
     ]
     return line_chart(

@@ -188,7 +188,9 @@ class Rows(BaseFormSet):  # type: ignore[type-arg]
 
 
 def _rows(row: type[Row], most: int) -> type[Rows]:
-    return forms.formset_factory(row, formset=Rows, extra=0, max_num=most, validate_max=True, can_delete=True)
+    made = forms.formset_factory(row, formset=Rows, extra=0, max_num=most, validate_max=True, can_delete=True)
+    assert issubclass(made, Rows)
+    return made
 
 
 VariantRows: Final = _rows(VariantRow, MAX_VARIANTS)

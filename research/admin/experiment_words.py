@@ -83,16 +83,16 @@ def days_words(running: timedelta) -> str:
 def sample_ratio_badge(ratio: SampleRatio) -> SafeString:
     """Whether the arms hold the shares of units that they were given."""
     if ratio.p_value is None:
-        return badge("no sample ratio yet", "", "There is nothing to test before the first exposure.")
+        return badge("SRM: nothing to test yet", "", "There is nothing to test before the first exposure.")
     words = f"p = {ratio.p_value:.3g}"
     if ratio.ok:
         return badge(
-            f"sample ratio ok, {words}",
+            f"SRM ok, {words}",
             "af-badge-good",
             "Arms hold as many units as their weights say, as far as chance allows.",
         )
     return badge(
-        f"sample ratio mismatch, {words}",
+        f"SRM: sample ratio mismatch, {words}",
         "af-badge-bad",
         "Arms hold other shares of the units than they were given: results are not to be trusted.",
     )

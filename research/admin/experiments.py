@@ -253,7 +253,12 @@ class ExperimentAdmin(KeysetAdminMixin, ReadOnlyAdmin):
 
     def _changed(self, request: HttpRequest, experiment: Experiment, form: ExperimentForm) -> HttpResponse:
         try:
-            changed = change_experiment(experiment=experiment.pk, changes=form.body(), **form.removed())
+            changed = change_experiment(
+                experiment=experiment.pk,
+                changes=form.body(),
+                remove_variants=form.removed("variants"),
+                remove_metrics=form.removed("metrics"),
+            )
         except DomainError as refusal:
             raise form.place(refusal) from None
         if changed.version == experiment.version:

@@ -498,7 +498,7 @@ def test_the_page_says_everything_of_an_experiment(writer: Client) -> None:
     assert "Coverage 25\N{NARROW NO-BREAK SPACE}%".replace("\N{NARROW NO-BREAK SPACE}", " ") in words
     assert '"model": "o3"' in words
     assert "<b>v2</b>" in words
-    assert "sample ratio ok, p = 0.655" in words
+    assert "SRM ok, p = 0.655" in words
     # 1 of 3 and 2 of 2 units; ratings 4, 5, 3.
     assert "control 3 33.33 % 0.5774 treatment 2 100 % 0" in words
     assert "control 3 4 1 treatment 0 – –" in words
@@ -514,8 +514,15 @@ def test_a_mismatch_is_said_loudly(writer: Client) -> None:
     expose_units(experiment, [f"u{number}" for number in range(60)])
     expose_units(experiment, [f"t{number}" for number in range(10)], "treatment")
     words = words_of(writer, page_of(experiment))
-    assert "sample ratio mismatch, p = 2.28e-09" in words
+    assert "SRM: sample ratio mismatch, p = 2.28e-09" in words
     assert "Arms hold other shares of the units than they were given." in words
+
+
+def test_one_that_has_just_begun_says_that_nobody_is_in_it(writer: Client) -> None:
+    words = words_of(writer, page_of(running()))
+    assert "SRM: nothing to test yet" in words
+    assert "Nobody has been exposed yet." in words
+    assert "control 0 – – treatment 0 – –" in words
 
 
 def test_each_phase_shows_its_own_units(writer: Client) -> None:
