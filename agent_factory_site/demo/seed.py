@@ -17,6 +17,7 @@ from financial.models import CostEvent
 from financial.services.record_costs import CONFLICT, record_costs
 
 from .budgets import seed_budgets
+from .experiments import seed_experiments
 from .fleet import AGENTS, TEAMS
 from .traffic import SOURCE, demo_events
 
@@ -28,11 +29,12 @@ BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """What there is: the first day of the demo, and how many events and budgets this call has added."""
+    """What there is: the first day of the demo, and how many events, budgets and experiments this call has added."""
 
     beginning: date
     added: int
     budgets: int
+    experiments: int
 
 
 def seed_demo(
@@ -42,7 +44,8 @@ def seed_demo(
     seed: int = SEED,
     on_batch: Callable[[int], None] = lambda added: None,
 ) -> Seeded:
-    """Record the demo fleet's costs of the last ``days`` days, or of the time since the last call, and its budgets.
+    """Record the demo fleet's costs of the last ``days`` days, or of the time since the last call, its budgets
+    and its experiments.
 
     Repeating it adds nothing but the time that has passed; after a kill it completes what is missing.
     Raises :class:`Conflict` outside of a demo, and for a database that holds costs but no demo's.
@@ -70,7 +73,7 @@ def seed_demo(
             raise AssertionError(f"demo events were refused: {refused}")
         added += len(outcome.accepted)
         on_batch(added)
-    return Seeded(beginning, added, seed_budgets())
+    return Seeded(beginning, added, seed_budgets(), seed_experiments(seed=seed))
 
 
 def _name_the_fleet() -> None:

@@ -1,0 +1,251 @@
+"""The demo's experiments: one that runs, one that has been decided, one whose arms are not what they should be."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from research.domain.result_input import ResultInput
+from research.models import Experiment, Phase, RunningPeriod
+from research.services.assign import Exposure, Unit, assign_units, report_exposures
+from research.services.experiments import create_experiment
+from research.services.lifecycle import start_experiment, stop_experiment
+from research.services.overrides import put_override
+from research.services.record_results import record_results
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What units of an arm do: how many succeed, what one costs in USD, how long it takes in seconds."""
+
+    success: float
+    cost: float
+    latency: float
+    reported: float = 1.0
+    """The share of exposures that arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoExperiment:
+    """An experiment that began ``days`` ago; ``prefix`` begins the ids of its units.
+
+    ``stopped`` is the decision and its reason, where there is one.
+    """
+
+    definition: Mapping[str, Any]
+    prefix: str
+    days: int
+    units: int
+    arms: Sequence[Behaviour]
+    stopped: tuple[str, str] | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    starts: bool = True
+
+
+SUCCESS: Final = {
+    "key": "success",
+    "kind": "proportion",
+    "role": "primary",
+    "direction": "increase",
+    "mde": 0.03,
+}
+COST: Final = {
+    "key": "cost_per_success",
+    "kind": "ratio",
+    "numerator": "cost",
+    "denominator": "success",
+    "role": "guardrail",
+    "direction": "decrease",
+    "margin": 0.05,
+    "scale": "relative",
+}
+LATENCY: Final = {
+    "key": "latency",
+    "kind": "quantile",
+    "q": 0.95,
+    "role": "secondary",
+    "direction": "decrease",
+}
+ANALYSIS: Final = {"engine": "sequential", "correction": "holm", "min_runtime_days": 7}
+
+ATTRIBUTES: Final = {"country": "DE"}
+BATCH: Final = 5000
+
+EXPERIMENTS: Final = (
+    DemoExperiment(
+        {
+            "key": "support-prompt",
+            "name": "Shorter support prompt",
+            "hypothesis": "A prompt that asks for the order number first closes 3 points more tickets, and costs less.",
+            "owner": "team/customer-care",
+            "unit": "user",
+            "variants": [
+                {"key": "v1", "weight": 0.5, "payload": {"model": "gpt-5.2", "prompt": "v1"}},
+                {"key": "v2", "weight": 0.5, "payload": {"model": "gpt-5.2", "prompt": "v2"}},
+            ],
+            "targeting": [{"attribute": "country", "op": "in", "value": ["DE", "AT", "CH"]}],
+            "metrics": [SUCCESS, COST, LATENCY],
+            "analysis": ANALYSIS,
+            "exclusion_group": "support",
+        },
+        prefix="support-bot-user",
+        days=16,
+        units=1100,
+        arms=(Behaviour(0.62, 0.041, 3.4), Behaviour(0.67, 0.036, 2.9)),
+        overrides={"qa-1": "v2", "qa-2": "v1"},
+    ),
+    DemoExperiment(
+        {
+            "key": "review-model",
+            "name": "Code reviews by a small model",
+            "hypothesis": "A small model finds as many defects at half the cost.",
+            "owner": "team/platform",
+            "unit": "run",
+            "variants": [
+                {"key": "large", "weight": 0.34, "payload": {"model": "claude-opus-4-5"}},
+                {"key": "small", "weight": 0.33, "payload": {"model": "claude-haiku-4-5"}},
+                {
+                    "key": "both",
+                    "weight": 0.33,
+                    "payload": {"model": "claude-haiku-4-5", "second_look": True},
+                },
+            ],
+            "metrics": [SUCCESS, COST, LATENCY],
+            "analysis": ANALYSIS,
+        },
+        prefix="review",
+        days=30,
+        units=800,
+        arms=(Behaviour(0.81, 0.22, 21.0), Behaviour(0.74, 0.06, 9.0), Behaviour(0.80, 0.11, 17.0)),
+        stopped=("ship both", "As many defects found as by the large model, at half its cost."),
+    ),
+    DemoExperiment(
+        {
+            "key": "checkout-tone",
+            "name": "A warmer tone at checkout",
+            "hypothesis": "Fewer carts are left behind when the bot speaks as the shop does.",
+            "owner": "team/commerce",
+            "unit": "session",
+            "coverage": 0.5,
+            "variants": [
+                {"key": "control", "weight": 0.5, "payload": {"tone": "plain"}},
+                {"key": "warm", "weight": 0.5, "payload": {"tone": "warm"}},
+            ],
+            "metrics": [SUCCESS, COST, LATENCY],
+            "analysis": {**ANALYSIS, "engine": "bayesian"},
+        },
+        prefix="checkout",
+        days=9,
+        units=1500,
+        # Its page is left before the exposure is sent: what a sample ratio mismatch looks like.
+        arms=(Behaviour(0.31, 0.012, 1.6), Behaviour(0.33, 0.013, 1.9, reported=0.7)),
+    ),
+    DemoExperiment(
+        {
+            "key": "research-depth",
+            "name": "Fewer sources, read in full",
+            "hypothesis": "Five sources read in full make better studies than twenty skimmed.",
+            "owner": "team/strategy",
+            "unit": "run",
+            "variants": [
+                {"key": "wide", "weight": 0.5, "payload": {"sources": 20}},
+                {"key": "deep", "weight": 0.5, "payload": {"sources": 5}},
+            ],
+            "metrics": [{"key": "score:helpfulness", "kind": "mean", "role": "primary"}, COST],
+        },
+        prefix="study",
+        days=0,
+        units=0,
+        arms=(),
+        starts=False,
+    ),
+)
+
+
+def seed_experiments(*, seed: int) -> int:
+    """Make the experiments that are missing, each with what came of it so far; how many were made."""
+    known = set(Experiment.objects.values_list("key", flat=True))
+    made = 0
+    for wanted in EXPERIMENTS:
+        if wanted.definition["key"] not in known:
+            # All of one or nothing: after a kill the next call makes it whole.
+            with transaction.atomic():
+                _make(wanted, timezone.now(), seed)
+            made += 1
+    return made
+
+
+def _make(wanted: DemoExperiment, now: datetime, seed: int) -> None:
+    experiment = create_experiment(definition=wanted.definition)
+    if not wanted.starts:
+        return
+    start_experiment(experiment=experiment.pk)
+    for unit, variant in wanted.overrides.items():
+        put_override(experiment=experiment.pk, unit=unit, variant=variant)
+    began = now - timedelta(days=wanted.days)
+    # A demo that begins today has a past all the same.
+    Experiment.objects.filter(pk=experiment.pk).update(started_at=began, version=F("version") + 1)
+    Phase.objects.filter(experiment=experiment.pk).update(started_at=began)
+    RunningPeriod.objects.filter(experiment=experiment.pk).update(started_at=began)
+    dice = random.Random(f"{seed}:{experiment.key}")  # noqa: S311  # nosec B311
+    exposed = _expose(wanted, experiment, began, now, dice)
+    _record(wanted, experiment, exposed, now, dice)
+    if wanted.stopped is not None:
+        decision, reason = wanted.stopped
+        stop_experiment(experiment=experiment.pk, decision=decision, reason=reason)
+
+
+def _expose(
+    wanted: DemoExperiment, experiment: Experiment, began: datetime, now: datetime, dice: random.Random
+) -> dict[str, tuple[datetime, Behaviour]]:
+    """Report the exposures that arrive; when each unit was exposed, and how units of its arm behave."""
+    units = [Unit(f"{wanted.prefix}-{number:03}", ATTRIBUTES) for number in range(1, wanted.units + 1)]
+    places = [variant["key"] for variant in wanted.definition["variants"]]
+    exposed: dict[str, tuple[datetime, Behaviour]] = {}
+    for unit in assign_units(experiment=experiment.pk, units=units, expose=False):
+        # Drawn for every unit, so that one that is left out moves no other.
+        share, arrives = dice.random(), dice.random()
+        if unit.decision.assigned is None:
+            continue
+        arm = wanted.arms[places.index(unit.decision.assigned.key)]
+        if arrives < arm.reported:
+            exposed[unit.unit] = began + (now - began) * share**0.85, arm
+    exposures = [Exposure(unit, attributes=ATTRIBUTES, occurred_at=at) for unit, (at, _) in exposed.items()]
+    outcome = report_exposures(experiment=experiment.pk, exposures=exposures)
+    if outcome.rejected:
+        raise AssertionError(f"demo exposures were refused: {outcome.rejected[:3]}")
+    return exposed
+
+
+def _record(
+    wanted: DemoExperiment,
+    experiment: Experiment,
+    exposed: Mapping[str, tuple[datetime, Behaviour]],
+    now: datetime,
+    dice: random.Random,
+) -> None:
+    results: list[ResultInput] = []
+    for unit, (at, arm) in exposed.items():
+        values = {
+            "success": float(dice.random() < arm.success),
+            "cost": round(arm.cost * dice.lognormvariate(0, 0.4), 6),
+            "latency": round(arm.latency * dice.lognormvariate(0, 0.5), 3),
+        }
+        done = min(at + timedelta(seconds=values["latency"] + 60), now)
+        results += [
+            ResultInput(
+                unit_id=unit, metric=metric, value=value, event_id=f"{unit}/{metric}", occurred_at=done
+            )
+            for metric, value in values.items()
+        ]
+    for start in range(0, len(results), BATCH):
+        outcome = record_results(experiment=experiment.pk, results=results[start : start + BATCH])
+        if outcome.rejected:
+            raise AssertionError(f"demo results were refused: {list(outcome.rejected.items())[:3]}")
