@@ -29,6 +29,7 @@ SCREENS = (
     "django_celery_beat/solarschedule", "financial/budget", "financial/budgetoverride",
     "financial/costevent", "financial/costimport", "financial/exchangerate", "financial/hold",
     "financial/ledgerarchive", "financial/priceversion", "financial/unitprice",
+    "research/exclusiongroup", "research/experiment", "research/holdout",
 )  # fmt: skip
 ADDABLE = (
     "common/apikey", "common/team", "common/user", "auth/group", "django_celery_beat/periodictask",
