@@ -57,7 +57,7 @@ class ExperimentAdmin(KeysetAdminMixin, ReadOnlyAdmin):
     scopes: ClassVar = {"view": "research:read"}
     keyset = ("-id",)
 
-    list_display = ("shown_key", "shown_state", "unit", "units", "days", "primary", "group", "owner")
+    list_display = ("shown_key", "shown_state", "unit", "units", "days", "primary", "group", "shown_owner")
     list_display_links = ("shown_key",)
     list_filter = (StateFilter, UnitFilter, OwnerFilter, GroupFilter)
     list_select_related = ("exclusion_group", "owner")
@@ -172,7 +172,7 @@ class ExperimentAdmin(KeysetAdminMixin, ReadOnlyAdmin):
         return str(experiment.exclusion_group) if experiment.exclusion_group else "–"
 
     @display(description="Owner")
-    def owner(self, experiment: Experiment) -> str:
+    def shown_owner(self, experiment: Experiment) -> str:
         owner = experiment.owner
         return "–" if owner is None else owner.name or f"{owner.type}/{owner.key}"
 

@@ -469,6 +469,7 @@ def test_the_list_says_how_each_stands_and_filters(writer: Client) -> None:
     words = words_of(writer, LIST)
     assert "Units Days running Primary metric" in words
     assert "running run 0" in words
+    assert "team/growth" in words
 
 
 def test_archived_ones_are_listed_when_asked_for(writer: Client) -> None:
