@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect
 from agent_factory_site.common.models import ApiKey, AuditEvent, Team, User
 from agent_factory_site.common.services.jobs import run_job
 from financial.models import CostEvent, CostImport
+from research.models import Experiment
 from tests.admin_data import PASSWORD, cost, moment, record, staff
 
 from .conftest import Desk
@@ -255,6 +256,8 @@ PAGES = (
     "/admin/financial/exchangerate/add-rate/",
     "/admin/financial/exchangerate/add-file/", "/admin/financial/costimport/",
     "/admin/financial/costimport/upload/", "/admin/financial/ledgerarchive/",
+    "/admin/research/experiment/", "/admin/research/experiment/new/", "/admin/research/exclusiongroup/",
+    "/admin/research/exclusiongroup/new/", "/admin/research/holdout/", "/admin/research/featureflag/",
     "/admin/common/entity/", "/admin/common/team/", "/admin/common/team/add/", "/admin/common/user/",
     "/admin/common/user/add/", "/admin/auth/group/add/", "/admin/common/apikey/", "/admin/common/auditevent/",
     "/admin/common/job/", "/admin/django_celery_beat/periodictask/",
@@ -273,6 +276,33 @@ def test_every_page_loads_cleanly(signed_in: SignIn) -> None:
         if path.startswith("/admin"):
             ground = page.evaluate("getComputedStyle(document.querySelector('#main')).backgroundColor")
             assert (ground == "rgb(255, 255, 255)") != desk.phone, (path, ground)
+
+
+def test_an_experiment_is_built_row_by_row_and_started(signed_in: SignIn) -> None:
+    desk = signed_in("research:read", "research:write")
+    page = desk.open("/admin/research/experiment/new/")
+    page.fill("#id_key", "prompt-v2")
+    page.get_by_role("button", name="Add a variant").click()
+    page.fill("#id_variants-2-key", "third")
+    page.fill("#id_variants-2-weight", "0.5")
+    page.get_by_role("button", name="Add a rule").click()
+    page.fill("#id_targeting-0-attribute", "country")
+    page.select_option("#id_targeting-0-op", "in")
+    page.fill("#id_targeting-0-value", "DE, FR")
+    page.get_by_role("button", name="Make the draft").click()
+    expect(page.get_by_text("The weights sum to 1.5, not to 1.")).to_be_visible()
+    page.check("#id_variants-1-DELETE")
+    page.get_by_role("button", name="Make the draft").click()
+    expect(page.get_by_text("prompt-v2 is a draft.")).to_be_visible()
+    experiment = Experiment.objects.get()
+    assert list(experiment.variants.values_list("key", flat=True)) == ["control", "third"]
+    assert experiment.targeting == [{"attribute": "country", "op": "in", "value": ["DE", "FR"]}]
+    page = desk.open(f"/admin/research/experiment/{experiment.pk}/start/")
+    page.locator("#dialog [name=reason]").fill("Before the sale")
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        page.get_by_role("button", name="Start it").click()
+    desk.open(f"/admin/research/experiment/{experiment.pk}/change/")
+    expect(page.get_by_text("Before the sale")).to_be_visible()
 
 
 def test_pages_that_do_not_exist_have_the_same_face(desk: Desk) -> None:
