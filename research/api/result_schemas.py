@@ -8,8 +8,10 @@ import msgspec
 from rest_framework import serializers
 
 from agent_factory_site.common.api.serializers import StrictSerializer
+from research.domain.analysis_input import ENGINES
 from research.domain.pair_input import PairSet
 from research.domain.result_input import ResultInput
+from research.domain.statistics.values import WORDS
 
 RECORD_DESCRIPTION: Final = (
     "Takes one object or an array of up to 10,000. The same event_id with the same content counts once, however "
@@ -41,6 +43,17 @@ class ResultsQuery(StrictSerializer):
     phase = serializers.IntegerField(
         required=False, min_value=1, help_text="Its number; the last one if left out."
     )
+    engine = serializers.ChoiceField(
+        ENGINES, required=False, help_text="How they are judged; as the experiment says if left out."
+    )
+    alpha = serializers.FloatField(
+        required=False, help_text="Above 0 and below 0.5; as the experiment says if left out."
+    )
+
+    def validate_alpha(self, value: float) -> float:
+        if not 0 < value < 0.5:
+            raise serializers.ValidationError("Must be above 0 and below 0.5.", "out_of_range")
+        return value
 
 
 class PairsQuery(StrictSerializer):
@@ -113,6 +126,70 @@ class ArmSchema(serializers.Serializer):
     undefined = serializers.CharField(allow_null=True)
 
 
+class CupedSchema(serializers.Serializer):
+    """What the adjustment by the covariate did; effect and ci of the comparison are the adjusted ones."""
+
+    theta = serializers.FloatField(allow_null=True)
+    variance_reduction = serializers.FloatField(allow_null=True)
+    raw_effect = serializers.FloatField(allow_null=True)
+    raw_ci = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+
+
+class BayesianSchema(serializers.Serializer):
+    """The chance to beat the baseline, towards the metric's direction; it does not protect against peeking."""
+
+    chance_to_beat = serializers.FloatField(allow_null=True)
+    expected_loss = serializers.FloatField(allow_null=True)
+
+
+class SequentialSchema(serializers.Serializer):
+    """What may be looked at all the time, whatever the engine; null below 30 units an arm."""
+
+    ci = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    p_value = serializers.FloatField(allow_null=True)
+
+
+class ComparisonSchema(serializers.Serializer):
+    """An arm against the baseline, treatment minus baseline; undefined is the reason why numbers are null."""
+
+    variant = serializers.CharField()
+    baseline = serializers.CharField()
+    effect = serializers.FloatField(allow_null=True)
+    ci = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    relative_effect = serializers.FloatField(allow_null=True)
+    relative_ci = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    p_value = serializers.FloatField(allow_null=True)
+    p_adjusted = serializers.FloatField(allow_null=True)
+    method = serializers.CharField()
+    cuped = CupedSchema(allow_null=True)
+    bayesian = BayesianSchema()
+    sequential = SequentialSchema()
+    undefined = serializers.ChoiceField(sorted(WORDS), allow_null=True)
+    text = serializers.CharField()
+
+
+class VerdictSchema(serializers.Serializer):
+    """What to do, in one word and in a sentence; what to wait for where that is known."""
+
+    code = serializers.ChoiceField(["ship", "roll_back", "keep_running", "unhealthy", "not_started"])
+    text = serializers.CharField()
+    variant = serializers.CharField(allow_null=True)
+    more_units = serializers.IntegerField(allow_null=True)
+    days = serializers.IntegerField(allow_null=True)
+    blockers = serializers.ListField(child=serializers.CharField())
+
+
+class GuardrailSchema(serializers.Serializer):
+    """A guardrail in an arm; excess is the harm beyond the margin, in the metric's unit."""
+
+    metric = serializers.CharField()
+    variant = serializers.CharField()
+    state = serializers.ChoiceField(["held", "breached", "open", "undefined"])
+    excess = serializers.FloatField(allow_null=True)
+    ci = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    undefined = serializers.CharField(allow_null=True)
+
+
 class MetricResultSchema(serializers.Serializer):
     """A metric in all arms, the baseline first."""
 
@@ -120,7 +197,7 @@ class MetricResultSchema(serializers.Serializer):
     kind = serializers.CharField()
     role = serializers.CharField()
     arms = ArmSchema(many=True)
-    comparisons = serializers.ListField(child=serializers.DictField())
+    comparisons = ComparisonSchema(many=True)
 
 
 class JudgeSchema(serializers.Serializer):
@@ -141,6 +218,10 @@ class ResultsSchema(serializers.Serializer):
     units = serializers.DictField(child=serializers.IntegerField())
     exposures = ExposureDaySchema(many=True)
     srm = SrmSchema()
+    engine = serializers.ChoiceField(ENGINES)
+    alpha = serializers.FloatField()
+    verdict = VerdictSchema()
+    guardrails = GuardrailSchema(many=True)
     metrics = MetricResultSchema(many=True)
     judges = JudgeSchema(many=True)
 

@@ -17,12 +17,15 @@ from agent_factory_site.common.api.idempotency import idempotent
 from agent_factory_site.common.api.serializers import validated_query
 from agent_factory_site.common.api.views import ApiListView, ApiView
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, TooLarge
+from research.domain.analysis_json import comparison_json, guardrails_json, verdict_json
 from research.domain.pair_input import PairSet
 from research.domain.result_input import ResultInput, ResultItem, decode, decode_result
+from research.domain.statistics.results import MetricResult as Compared
 from research.models import PairedResult
+from research.selectors.analysis import AnalysedResults, analysed_results
 from research.selectors.experiments import find_experiment
 from research.selectors.pairs import paired_results
-from research.selectors.results import ExperimentResults, MetricResult, experiment_results
+from research.selectors.results import MetricResult
 from research.services.record_pairs import record_pairs
 from research.services.record_results import CONFLICT, NOT_EXPOSED, OUTSIDE, record_results
 
@@ -45,13 +48,16 @@ class ResultsView(ApiView):
 
     @extend_schema(
         operation_id="experiment_results",
-        summary="Units, exposures, sample ratio and metrics per arm",
+        summary="Units, sample ratio, metrics per arm, comparisons and the verdict",
         parameters=[NAME, schemas.ResultsQuery],
         responses={200: schemas.ResultsSchema},
     )
     def get(self, request: Request, experiment: str) -> Response:
         query = validated_query(schemas.ResultsQuery, request)
-        return Response(rendered(experiment_results(experiment, query.get("phase"))))
+        found = analysed_results(
+            experiment, query.get("phase"), engine=query.get("engine"), alpha=query.get("alpha")
+        )
+        return Response(rendered(found))
 
     @extend_schema(
         operation_id="record_results",
@@ -167,8 +173,9 @@ def _result(experiment: str, item: ResultInput) -> dict[str, Any]:
     }
 
 
-def rendered(found: ExperimentResults) -> dict[str, Any]:
+def rendered(analysed: AnalysedResults) -> dict[str, Any]:
     """Results in JSON."""
+    found, judged = analysed.results, analysed.judged
     data = found.data
     keys = {variant.pk: variant.key for variant in data.variants}
     srm = data.srm
@@ -183,7 +190,13 @@ def rendered(found: ExperimentResults) -> dict[str, Any]:
             for day, counts in data.days.items()
         ],
         "srm": {"p_value": srm.p_value, "ok": srm.ok},
-        "metrics": [_metric(each) for each in found.metrics],
+        "engine": judged.settings.engine,
+        "alpha": judged.settings.alpha,
+        "verdict": verdict_json(judged.verdict),
+        "guardrails": guardrails_json(judged.results),
+        "metrics": [
+            _metric(each, compared) for each, compared in zip(found.metrics, judged.results, strict=True)
+        ],
         "judges": [
             {"metric": judge.metric, "judge": judge.name, "judge_version": judge.version or None}
             for judge in found.judges
@@ -191,7 +204,7 @@ def rendered(found: ExperimentResults) -> dict[str, Any]:
     }
 
 
-def _metric(result: MetricResult) -> dict[str, Any]:
+def _metric(result: MetricResult, compared: Compared) -> dict[str, Any]:
     return {
         "key": result.metric.key,
         "kind": result.metric.kind,
@@ -206,5 +219,5 @@ def _metric(result: MetricResult) -> dict[str, Any]:
             }
             for arm in result.arms
         ],
-        "comparisons": [],
+        "comparisons": [comparison_json(one) for one in compared.comparisons],
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from django.db.models import Sum
 from django.utils import timezone
@@ -143,9 +144,14 @@ def experiment_results(name: str, phase: int | None = None) -> ExperimentResults
     Raises :class:`NotFound` for an experiment or a phase that there is not.
     """
     with snapshot():
-        data = phase_data(get_experiment(name), phase)
-        rows = Judge.objects.filter(source__experiment=data.experiment)
-        judges = [JudgeName(*row) for row in rows.values_list("source__key", "name", "version")]
+        return read_results(name, phase)
+
+
+def read_results(name: UUID | str, phase: int | None = None) -> ExperimentResults:
+    """The same, in the snapshot of the caller."""
+    data = phase_data(get_experiment(name), phase)
+    rows = Judge.objects.filter(source__experiment=data.experiment)
+    judges = [JudgeName(*row) for row in rows.values_list("source__key", "name", "version")]
     return ExperimentResults(
         data, [_metric_result(metric, data) for metric in data.metrics], sorted_judges(judges)
     )

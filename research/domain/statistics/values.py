@@ -27,6 +27,7 @@ Reason = Literal[
     "empty_stratum",
     "not_binary",
     "overflow",
+    "not_analysed",
 ]
 
 WORDS: Final[dict[Reason, str]] = {
@@ -44,6 +45,7 @@ WORDS: Final[dict[Reason, str]] = {
     "empty_stratum": "a stratum has fewer than two units in an arm",
     "not_binary": "the values are not all 0 or 1",
     "overflow": "the numbers are too large or too close to zero to compute with",
+    "not_analysed": "this needs the values of single units, and no analysis has read them yet",
 }
 
 

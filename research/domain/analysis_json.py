@@ -1,0 +1,93 @@
+"""Comparisons and verdicts as JSON: what the API answers and a snapshot keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .statistics.noninferiority import Guardrail
+from .statistics.results import Comparison, MetricResult
+from .statistics.values import Interval, Undefined
+from .statistics.verdict import Verdict
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None for one that JSON has no word for."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def interval_json(interval: Interval | None) -> list[float] | None:
+    """``[low, high]``; None where there is none."""
+    if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return None
+    return [interval.low, interval.high]
+
+
+def comparison_json(one: Comparison) -> dict[str, Any]:
+    """One arm against the baseline."""
+    cuped, bayesian, sequential = one.cuped, one.bayesian, one.sequential
+    return {
+        "variant": one.variant,
+        "baseline": one.baseline,
+        "effect": finite(one.effect),
+        "ci": interval_json(one.interval),
+        "relative_effect": finite(one.relative_effect),
+        "relative_ci": interval_json(one.relative_interval),
+        "p_value": finite(one.p_value),
+        "p_adjusted": finite(one.p_adjusted),
+        "method": one.method,
+        "cuped": None
+        if cuped is None
+        else {
+            "theta": finite(cuped.theta),
+            "variance_reduction": finite(cuped.variance_reduction),
+            "raw_effect": finite(cuped.raw_effect),
+            "raw_ci": interval_json(cuped.raw_interval),
+        },
+        "bayesian": {
+            "chance_to_beat": None if bayesian is None else finite(bayesian.chance_to_beat),
+            "expected_loss": None if bayesian is None else finite(bayesian.expected_loss),
+        },
+        "sequential": {
+            "ci": None if sequential is None else interval_json(sequential.interval),
+            "p_value": None if sequential is None else finite(sequential.p_value),
+        },
+        "undefined": one.undefined,
+        "text": one.text,
+    }
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict in code and words, with what it names."""
+    return {
+        "code": verdict.code,
+        "text": verdict.text,
+        "variant": verdict.variant,
+        "more_units": verdict.more_units,
+        "days": verdict.days,
+        "blockers": list(verdict.blockers),
+    }
+
+
+def guardrails_json(results: Sequence[MetricResult]) -> list[dict[str, Any]]:
+    """Each guardrail in each arm: ``held``, ``breached``, ``open`` or ``undefined``; what exceeds its margin."""
+    found = []
+    for result in results:
+        if result.metric.role != "guardrail":
+            continue
+        for one in result.comparisons:
+            state = one.guardrail
+            known = state if isinstance(state, Guardrail) else None
+            reason = state.reason if isinstance(state, Undefined) else one.undefined
+            found.append(
+                {
+                    "metric": result.metric.key,
+                    "variant": one.variant,
+                    "state": "undefined" if known is None else known.state,
+                    "excess": None if known is None else finite(known.excess),
+                    "ci": None if known is None else interval_json(known.interval),
+                    "undefined": None if known is not None else reason,
+                }
+            )
+    return found

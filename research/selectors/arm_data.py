@@ -1,0 +1,83 @@
+"""What the statistics compare, from what is stored of a phase."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import cast
+
+from research.domain.analysis_rules import Measure, needs_units
+from research.domain.statistics.health import Balance, covariate_balance
+from research.domain.statistics.results import ArmData
+from research.domain.statistics.results import Metric as Measured
+from research.domain.statistics.values import Direction, Kind, Role, Scale, Undefined
+from research.domain.statistics.verdict import Health, Progress
+from research.models import Experiment, Metric
+
+from .result_rules import running_periods
+from .results import PhaseData
+
+
+def measured(metric: Metric) -> Measured:
+    """A stored metric as the statistics know it."""
+    scale = cast(Scale, metric.scale)
+    return Measured(
+        metric.key,
+        cast(Kind, metric.kind),
+        cast(Direction, metric.direction),
+        cast(Role, metric.role),
+        metric.q,
+        metric.mde,
+        scale,
+        metric.margin,
+        scale,
+    )
+
+
+def live_measures(data: PhaseData) -> list[Measure]:
+    """Every metric with the sums as they are; without data where values of single units are needed."""
+    names = tuple(variant.key for variant in data.variants)
+    analysis = data.experiment.analysis
+    found = []
+    for metric in data.metrics:
+        arms = None
+        if not needs_units(metric.kind, metric.winsorize, analysis):
+            arms = tuple(
+                ArmData(variant.key, data.moments[metric.pk, variant.pk]) for variant in data.variants
+            )
+        found.append(Measure(measured(metric), names, arms))
+    return found
+
+
+def health_of(data: PhaseData) -> Health:
+    """The sample ratio, and whether the primary metric's covariate was alike before the exposure."""
+    return Health(data.srm, balance=_balance(data))
+
+
+def _balance(data: PhaseData) -> Balance | Undefined | None:
+    for metric in data.metrics:
+        if metric.role == Metric.Role.PRIMARY and metric.kind != Metric.Kind.QUANTILE:
+            # A missing covariate stands as the mean of all: it moves the means and their errors alike.
+            return covariate_balance([data.moments[metric.pk, variant.pk] for variant in data.variants])
+    return None
+
+
+def progress_of(data: PhaseData) -> Progress:
+    """How far the phase is: units, days that it ran (pauses taken out), and new units a day."""
+    units = sum(data.units.values())
+    days = runtime(data) / timedelta(days=1)
+    minimum = float(data.experiment.analysis.get("min_runtime_days", 0))
+    started = data.phase is not None and data.experiment.state != Experiment.State.DRAFT
+    return Progress(started, units, days, minimum, units / days if days > 0 and units else None)
+
+
+def runtime(data: PhaseData) -> timedelta:
+    """How long the phase has run until ``as_of``."""
+    phase = data.phase
+    total = timedelta(0)
+    if phase is None:
+        return total
+    end = min(phase.ended_at or data.as_of, data.as_of)
+    for began, ended in running_periods(data.experiment.pk):
+        length = min(ended or end, end) - max(began, phase.started_at)
+        total += max(length, timedelta(0))
+    return total
