@@ -316,6 +316,7 @@ CELERY_BEAT_SCHEDULE = {
     "archive-ledger": {"task": "financial.archive_ledger", "schedule": 86_400.0},
     "expire-holds": {"task": "financial.expire_holds", "schedule": 30.0},
     "refresh-budgets": {"task": "financial.refresh_budgets", "schedule": 60.0},
+    "analyse-experiments": {"task": "research.analyse_experiments", "schedule": 3600.0},
     "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
 }
 

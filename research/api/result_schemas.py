@@ -50,6 +50,12 @@ class ResultsQuery(StrictSerializer):
         required=False, help_text="Above 0 and below 0.5; as the experiment says if left out."
     )
 
+    segment = serializers.CharField(
+        required=False,
+        max_length=100,
+        help_text="covariate:none, covariate:low, covariate:high or day:<date>.",
+    )
+
     def validate_alpha(self, value: float) -> float:
         if not 0 < value < 0.5:
             raise serializers.ValidationError("Must be above 0 and below 0.5.", "out_of_range")
@@ -208,6 +214,35 @@ class JudgeSchema(serializers.Serializer):
     judge_version = serializers.CharField(allow_null=True)
 
 
+class AnalysisSchema(serializers.Serializer):
+    """The last reading of all units: what quantiles, winsorised metrics and segments are as of."""
+
+    id = serializers.UUIDField()
+    as_of = serializers.DateTimeField()
+    method_version = serializers.IntegerField()
+    segments = serializers.ListField(child=serializers.CharField())
+    caps = serializers.DictField(child=serializers.FloatField())
+    information = serializers.FloatField(allow_null=True)
+    over_time = serializers.DictField(allow_null=True)
+
+
+class LookSchema(serializers.Serializer):
+    """A planned look: when it was due, as a share of the planned information, and what there was."""
+
+    number = serializers.IntegerField()
+    planned = serializers.FloatField()
+    fraction = serializers.FloatField()
+    final = serializers.BooleanField()
+    as_of = serializers.DateTimeField()
+
+
+class LooksSchema(serializers.Serializer):
+    """Looks taken; next is the share of the planned information at which the next is due."""
+
+    taken = LookSchema(many=True)
+    next = serializers.FloatField(allow_null=True)
+
+
 class ResultsSchema(serializers.Serializer):
     """What came of an experiment so far, in one phase."""
 
@@ -223,6 +258,8 @@ class ResultsSchema(serializers.Serializer):
     verdict = VerdictSchema()
     guardrails = GuardrailSchema(many=True)
     metrics = MetricResultSchema(many=True)
+    analysis = AnalysisSchema(allow_null=True)
+    looks = LooksSchema()
     judges = JudgeSchema(many=True)
 
 

@@ -17,11 +17,9 @@ from agent_factory_site.common.api.idempotency import idempotent
 from agent_factory_site.common.api.serializers import validated_query
 from agent_factory_site.common.api.views import ApiListView, ApiView
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, TooLarge
-from research.domain.analysis_json import comparison_json, guardrails_json, verdict_json
 from research.domain.pair_input import PairSet
 from research.domain.result_input import ResultInput, ResultItem, decode, decode_result
-from research.domain.statistics.results import MetricResult as Compared
-from research.models import PairedResult
+from research.models import Analysis, PairedResult
 from research.selectors.analysis import AnalysedResults, analysed_results
 from research.selectors.experiments import find_experiment
 from research.selectors.pairs import paired_results
@@ -55,7 +53,11 @@ class ResultsView(ApiView):
     def get(self, request: Request, experiment: str) -> Response:
         query = validated_query(schemas.ResultsQuery, request)
         found = analysed_results(
-            experiment, query.get("phase"), engine=query.get("engine"), alpha=query.get("alpha")
+            experiment,
+            query.get("phase"),
+            engine=query.get("engine"),
+            alpha=query.get("alpha"),
+            segment=query.get("segment"),
         )
         return Response(rendered(found))
 
@@ -190,13 +192,25 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
             for day, counts in data.days.items()
         ],
         "srm": {"p_value": srm.p_value, "ok": srm.ok},
-        "engine": judged.settings.engine,
-        "alpha": judged.settings.alpha,
-        "verdict": verdict_json(judged.verdict),
-        "guardrails": guardrails_json(judged.results),
-        "metrics": [
-            _metric(each, compared) for each, compared in zip(found.metrics, judged.results, strict=True)
-        ],
+        "engine": judged["engine"],
+        "alpha": judged["alpha"],
+        "verdict": judged["verdict"],
+        "guardrails": judged["guardrails"],
+        "metrics": [_metric(each, judged["comparisons"].get(each.metric.key, [])) for each in found.metrics],
+        "analysis": None if analysed.analysis is None else analysis_json(analysed.analysis),
+        "looks": {
+            "taken": [
+                {
+                    "number": look.number,
+                    "planned": look.planned,
+                    "fraction": look.fraction,
+                    "final": look.final,
+                    "as_of": look.analysis.as_of.isoformat(),
+                }
+                for look in analysed.looks
+            ],
+            "next": analysed.next_look,
+        },
         "judges": [
             {"metric": judge.metric, "judge": judge.name, "judge_version": judge.version or None}
             for judge in found.judges
@@ -204,7 +218,20 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
     }
 
 
-def _metric(result: MetricResult, compared: Compared) -> dict[str, Any]:
+def analysis_json(row: Analysis) -> dict[str, Any]:
+    """A snapshot: what it was as of, and what it saw over time."""
+    return {
+        "id": str(row.pk),
+        "as_of": row.as_of.isoformat(),
+        "method_version": row.method_version,
+        "segments": sorted(row.inputs["segments"]),
+        "caps": row.inputs["caps"],
+        "information": row.result["information"],
+        "over_time": row.result["over_time"],
+    }
+
+
+def _metric(result: MetricResult, compared: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "key": result.metric.key,
         "kind": result.metric.kind,
@@ -219,5 +246,5 @@ def _metric(result: MetricResult, compared: Compared) -> dict[str, Any]:
             }
             for arm in result.arms
         ],
-        "comparisons": [comparison_json(one) for one in compared.comparisons],
+        "comparisons": compared,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import assignments, experiments, flags, growthbook, overruling, results
+from . import analysis, assignments, experiments, flags, growthbook, overruling, results
 
 _EXPERIMENT = "experiments/<str:experiment>"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("exclusion-groups/<str:key>", overruling.ExclusionGroupView.as_view(), name="exclusion-group"),
     path("experiments", experiments.ExperimentsView.as_view(), name="experiments"),
     path(_EXPERIMENT, experiments.ExperimentView.as_view(), name="experiment"),
+    path(f"{_EXPERIMENT}/analyze", analysis.AnalyzeView.as_view(), name="analyze"),
     path(f"{_EXPERIMENT}/approve", experiments.ExperimentApproveView.as_view(), name="experiment-approve"),
     path(f"{_EXPERIMENT}/archive", experiments.ExperimentArchiveView.as_view(), name="experiment-archive"),
     path(f"{_EXPERIMENT}/assign", assignments.AssignView.as_view(), name="assign"),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .analysis_rules import Judged
 from .statistics.noninferiority import Guardrail
 from .statistics.results import Comparison, MetricResult
 from .statistics.values import Interval, Undefined
@@ -91,3 +92,17 @@ def guardrails_json(results: Sequence[MetricResult]) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def judged_json(judged: Judged) -> dict[str, Any]:
+    """Everything an engine says of an experiment; ``comparisons`` by metric."""
+    return {
+        "engine": judged.settings.engine,
+        "alpha": judged.settings.alpha,
+        "verdict": verdict_json(judged.verdict),
+        "guardrails": guardrails_json(judged.results),
+        "comparisons": {
+            result.metric.key: [comparison_json(one) for one in result.comparisons]
+            for result in judged.results
+        },
+    }

@@ -1,3 +1,4 @@
+from .analysis import Analysis, Look
 from .assignment import Assignment, DefinitionRevision, ExposureDay, Holdout, Override
 from .exclusion_group import ExclusionGroup
 from .experiment import Experiment, Phase, RunningPeriod, Variant
@@ -15,6 +16,7 @@ from .results import (
 )
 
 __all__ = [
+    "Analysis",
     "ArmSums",
     "Assignment",
     "DefinitionRevision",
@@ -24,6 +26,7 @@ __all__ = [
     "FeatureFlag",
     "Holdout",
     "Judge",
+    "Look",
     "Metric",
     "MetricShift",
     "Override",

@@ -1,0 +1,87 @@
+"""When the looks of a group sequential experiment are due: shares of the information that its mde asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .statistics.group_sequential import boundaries, rejection_probability
+from .statistics.results import Comparison, MetricResult, Settings
+from .statistics.spending import Spending
+
+
+@dataclass(frozen=True, slots=True)
+class DueLook:
+    """A look to take now: its number from 1, the share it was planned at, the share there is."""
+
+    number: int
+    planned: float
+    fraction: float
+    final: bool
+
+
+@lru_cache(maxsize=256)
+def drift_for_power(looks: int, alpha: float, power: float, spending: Spending) -> float:
+    """The mean of z at full information with which one of ``looks`` evenly spaced looks crosses with ``power``.
+
+    By bisection on :func:`group_sequential.rejection_probability` (Jennison & Turnbull 2000, chapter 7).
+    """
+    fractions = tuple(number / looks for number in range(1, looks + 1))
+    bounds = boundaries(fractions, alpha, spending, final=True)
+    low, high = 0.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if rejection_probability(fractions, bounds, middle)[-1] < power:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def information_fraction(one: Comparison, settings: Settings, looks: int) -> float | None:
+    """``(1 / SE^2) / (drift / mde)^2``; None without an mde or where the effect has no standard error yet."""
+    if not one.metric.mde or not one.standard_error or one.arms is None:
+        return None
+    target = one.metric.mde
+    if one.metric.mde_scale == "relative":
+        target *= abs(one.arms[0].mean)
+    if not target:
+        return None
+    drift = drift_for_power(looks, settings.alpha, settings.power, settings.spending)
+    fraction = (target / one.standard_error / drift) ** 2
+    return fraction if math.isfinite(fraction) else None
+
+
+def progress(
+    results: Sequence[MetricResult], settings: Settings, looks: int, stopped: Collection[str] = ()
+) -> float | None:
+    """The information of the primary metric's arm that has least of it; stopped arms no longer gather any."""
+    primary = [one for result in results if result.metric.role == "primary" for one in result.comparisons]
+    open_ = [one for one in primary if one.variant not in stopped] or primary
+    found = [information_fraction(one, settings, looks) for one in open_]
+    known = [one for one in found if one is not None]
+    return min(known) if known and len(known) == len(found) else None
+
+
+def next_planned(taken: Sequence[float], looks: int) -> float:
+    """The share at which the next look is due: the first of k/looks beyond the last one taken."""
+    last = taken[-1] if taken else 0.0
+    return min(1.0, (math.floor(last * looks + 1e-9) + 1) / looks)
+
+
+def due_look(fraction: float | None, taken: Sequence[float], looks: int, *, ended: bool) -> DueLook | None:
+    """The look to take at ``fraction``, after those ``taken`` of which none was final.
+
+    An experiment that has ended takes its last look at whatever there is (under-running); one that passed
+    several planned shares at once takes one look for them all.
+    """
+    last = taken[-1] if taken else 0.0
+    if fraction is None or fraction <= last * (1 + 1e-9):
+        return None
+    planned = next_planned(taken, looks)
+    if fraction < planned and not ended:
+        return None
+    final = ended or fraction >= 1 - 1e-9
+    return DueLook(len(taken) + 1, planned, fraction, final)
