@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import analysis, assignments, experiments, flags, growthbook, overruling, results
+from . import (
+    analysis,
+    assignments,
+    experiments,
+    flags,
+    growthbook,
+    overruling,
+    paired_analysis,
+    planning,
+    results,
+)
 
 _EXPERIMENT = "experiments/<str:experiment>"
 
@@ -25,6 +35,8 @@ urlpatterns = [
     ),
     path(f"{_EXPERIMENT}/pause", experiments.ExperimentPauseView.as_view(), name="experiment-pause"),
     path(f"{_EXPERIMENT}/pairs", results.PairsView.as_view(), name="pairs"),
+    path(f"{_EXPERIMENT}/pairs/analysis", paired_analysis.PairAnalysisView.as_view(), name="pairs-analysis"),
+    path(f"{_EXPERIMENT}/plan", planning.PlanView.as_view(), name="plan"),
     path(f"{_EXPERIMENT}/results", results.ResultsView.as_view(), name="results"),
     path(f"{_EXPERIMENT}/resume", experiments.ExperimentResumeView.as_view(), name="experiment-resume"),
     path(f"{_EXPERIMENT}/start", experiments.ExperimentStartView.as_view(), name="experiment-start"),

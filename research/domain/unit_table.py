@@ -65,9 +65,14 @@ def column(table: UnitTable, source: str, how: str) -> Floats:
     if rows is None:
         return np.full(len(table.entities), np.nan)
     count, total, largest, last, covariate = rows
-    if how == "mean":
-        return total / count
-    return {"sum": total, "max": largest, "last": last, "covariate": covariate}[how]
+    by_name: dict[str, Floats] = {
+        "mean": total / count,
+        "sum": total,
+        "max": largest,
+        "last": last,
+        "covariate": covariate,
+    }
+    return by_name[how]
 
 
 def points(table: UnitTable, rule: MetricRule, upper: float | None = None) -> Points:
