@@ -129,7 +129,7 @@ def _design(row: Experiment, metric: Metric, history: History | None, asked: dic
         errors.append(FieldError("/mean", "required", "Is needed, or history."))
     if variance is None and metric.kind not in (Metric.Kind.PROPORTION, Metric.Kind.QUANTILE):
         errors.append(FieldError("/variance", "required", "Of one unit; is needed, or history."))
-    if errors:
+    if errors or mean is None:
         raise Invalid.fields(*errors)
     reduction = history.variance_reduction if history is not None and settings["cuped"] else 0.0
     try:
