@@ -106,7 +106,7 @@ def test_one_ticks_and_the_other_takes_over_from_a_killed_one(folder: Path, beat
     expires_at = Lease.objects.get(name="beat").expires_at
     until(lambda: lease_holder("beat") == second.name)
     assert Lease.objects.get(name="beat").renewed_at >= expires_at
-    assert second.says(f"beat: ticking as {second.name}")
+    until(lambda: second.says(f"beat: ticking as {second.name}"))
     until(lambda: second.process.pid in senders(folder))
     order = senders(folder)
     turn = order.index(second.process.pid)
