@@ -20,7 +20,6 @@ from agent_factory_site.common.caching import CommittedCache
 from agent_factory_site.common.db.bulk import insert_ignore_returning, insert_rows
 from agent_factory_site.common.errors import Conflict
 from agent_factory_site.common.ids import uuid7
-from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import MAX_NANO, format_amount
 from agent_factory_site.common.outbox import publish
 from financial.domain.budget_rules import BudgetRule
@@ -251,9 +250,3 @@ class Traces:
 
 def _stored_threshold(threshold: Decimal) -> Any:
     return str(threshold.quantize(Decimal("0.0001")))
-
-
-def entity_names(numbers: Collection[int]) -> dict[int, tuple[str, str]]:
-    """Type and key of entities by number."""
-    rows = Entity.objects.filter(pk__in=numbers).values_list("pk", "type", "key")
-    return {pk: (kind, key) for pk, kind, key in rows}
