@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "agent_factory_site.demo",
     "financial",
     "research",
+    "operations",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

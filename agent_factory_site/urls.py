@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/v1/financial/", include("financial.api.urls")),
     path("api/v1/research/", include("research.api.urls")),
+    path("api/v1/operations/", include("operations.api.urls")),
     path("ofrep/v1/", include("research.api.ofrep_urls")),
     path("api/schema", SchemaView.as_view(), name="api-schema"),
     path("api/docs", DocsView.as_view(), name="api-docs"),

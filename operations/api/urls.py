@@ -1,0 +1,7 @@
+"""Below ``/api/v1/operations/``: gathers the urls of the app's rooms."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []
