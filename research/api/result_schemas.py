@@ -115,6 +115,28 @@ class SrmSchema(serializers.Serializer):
     ok = serializers.BooleanField()
 
 
+class DoubleExposureSchema(serializers.Serializer):
+    """Units that were reported as served another arm than their own as well; ok up to 1 % of all."""
+
+    units = serializers.IntegerField()
+    share = serializers.FloatField(allow_null=True)
+    ok = serializers.BooleanField()
+
+
+class CovariatesSchema(serializers.Serializer):
+    """Whether the primary metric's covariate had one mean in all arms before the exposure."""
+
+    p_value = serializers.FloatField(allow_null=True)
+    ok = serializers.BooleanField()
+
+
+class HealthSchema(serializers.Serializer):
+    """What else would make the experiment unhealthy; null where it cannot be checked."""
+
+    double_exposure = DoubleExposureSchema()
+    covariates = CovariatesSchema(allow_null=True)
+
+
 class ExposureDaySchema(serializers.Serializer):
     """Units first exposed on a UTC day, by variant."""
 
@@ -253,6 +275,7 @@ class ResultsSchema(serializers.Serializer):
     units = serializers.DictField(child=serializers.IntegerField())
     exposures = ExposureDaySchema(many=True)
     srm = SrmSchema()
+    health = HealthSchema()
     engine = serializers.ChoiceField(ENGINES)
     alpha = serializers.FloatField()
     verdict = VerdictSchema()

@@ -17,13 +17,16 @@ from agent_factory_site.common.api.idempotency import idempotent
 from agent_factory_site.common.api.serializers import validated_query
 from agent_factory_site.common.api.views import ApiListView, ApiView
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, TooLarge
+from research.domain.analysis_json import finite
 from research.domain.pair_input import PairSet
 from research.domain.result_input import ResultInput, ResultItem, decode, decode_result
+from research.domain.statistics.health import Balance
 from research.models import Analysis, PairedResult
 from research.selectors.analysis import AnalysedResults, analysed_results
+from research.selectors.arm_data import health_of
 from research.selectors.experiments import find_experiment
 from research.selectors.pairs import paired_results
-from research.selectors.results import MetricResult
+from research.selectors.results import MetricResult, PhaseData
 from research.services.record_pairs import record_pairs
 from research.services.record_results import CONFLICT, NOT_EXPOSED, OUTSIDE, record_results
 
@@ -192,6 +195,7 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
             for day, counts in data.days.items()
         ],
         "srm": {"p_value": srm.p_value, "ok": srm.ok},
+        "health": _health(data),
         "engine": judged["engine"],
         "alpha": judged["alpha"],
         "verdict": judged["verdict"],
@@ -215,6 +219,18 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
             {"metric": judge.metric, "judge": judge.name, "judge_version": judge.version or None}
             for judge in found.judges
         ],
+    }
+
+
+def _health(data: PhaseData) -> dict[str, Any]:
+    health = health_of(data)
+    double, balance = health.double_exposure, health.balance
+    assert double is not None
+    return {
+        "double_exposure": {"units": data.double_exposed, "share": double.share, "ok": double.ok},
+        "covariates": {"p_value": finite(balance.p_value), "ok": balance.ok}
+        if isinstance(balance, Balance)
+        else None,
     }
 
 

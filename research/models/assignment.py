@@ -19,12 +19,11 @@ class Assignment(models.Model):
     """A unit's arm from its first exposure on, whatever weights, targeting or coverage become.
 
     Units are named through ``Entity``. ``override`` marks a unit whose arm somebody chose: it is left out
-    of the analysis.
+    of the analysis. ``double_exposed`` marks one that was reported as served another arm as well: it stays in
+    this one, where it was seen first.
     """
 
-    audit_exempt = (
-        "one row for each exposed unit, written by programs; never changed but for the override mark"
-    )
+    audit_exempt = "one row for each exposed unit, written by programs; never changed but for its marks"
 
     pk = models.CompositePrimaryKey("experiment_id", "entity_id")
     experiment = models.ForeignKey(
@@ -41,13 +40,15 @@ class Assignment(models.Model):
     )
     first_exposed_at = models.DateTimeField()
     override = models.BooleanField(default=False)
+    double_exposed = models.BooleanField(default=False, db_default=False)
 
     def __str__(self) -> str:
         return f"{self.experiment_id} {self.entity_id}"
 
 
 class ExposureDay(models.Model):
-    """How many units were first exposed to an arm on a UTC day, without overrides.
+    """How many units were first exposed to an arm on a UTC day, without overrides, and how many of them were
+    seen in another arm as well.
 
     Written in the transaction of the assignments. ``day`` counts days since 1970; ``slot`` spreads
     concurrent writers over several rows; readers sum over it.
@@ -72,6 +73,7 @@ class ExposureDay(models.Model):
     day = models.IntegerField()
     slot = models.SmallIntegerField()
     units = models.BigIntegerField()
+    double_exposed = models.BigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return f"{self.experiment_id} {self.variant_id} {self.day}"

@@ -10,10 +10,11 @@ from typing import Any, Final
 from agent_factory_site.common.db.snapshot import snapshot
 from agent_factory_site.common.errors import Invalid
 from research.domain.analysis_inputs import arms_of
-from research.domain.analysis_json import judged_json
+from research.domain.analysis_json import judged_json, verdict_json
 from research.domain.analysis_rules import Measure, judge, settings_of
 from research.domain.looks import next_planned
 from research.domain.statistics.values import Engine
+from research.domain.statistics.verdict import decide
 from research.models import Analysis, Look
 
 from .arm_data import health_of, live_measures, progress_of
@@ -60,6 +61,10 @@ def analysed_results(
         chosen = settings_of(data.experiment.analysis, engine=engine, alpha=alpha)
         if chosen.engine == "group_sequential" and looks:
             judged = _at_look(data, looks, alpha, segment)
+            # What a look saw stays, but an experiment found to be ill since is not shipped by it.
+            now = decide([], health_of(data), progress_of(data), chosen)
+            if now.code == "unhealthy":
+                judged = {**judged, "verdict": verdict_json(now)}
         else:
             measures = _measures(data, analysis, segment)
             judged = judged_json(

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import cast
 
 from research.domain.analysis_rules import Measure, needs_units
-from research.domain.statistics.health import Balance, covariate_balance
+from research.domain.statistics.health import Balance, covariate_balance, double_exposure
 from research.domain.statistics.results import ArmData
 from research.domain.statistics.results import Metric as Measured
 from research.domain.statistics.values import Direction, Kind, Role, Scale, Undefined
@@ -49,8 +49,11 @@ def live_measures(data: PhaseData) -> list[Measure]:
 
 
 def health_of(data: PhaseData) -> Health:
-    """The sample ratio, and whether the primary metric's covariate was alike before the exposure."""
-    return Health(data.srm, balance=_balance(data))
+    """The sample ratio, units seen in two arms, and whether the primary metric's covariate was alike before
+    the exposure.
+    """
+    units = sum(data.units.values())
+    return Health(data.srm, double_exposure(min(data.double_exposed, units), units), _balance(data))
 
 
 def _balance(data: PhaseData) -> Balance | Undefined | None:

@@ -66,7 +66,8 @@ class PhaseData:
 
     ``moments`` by metric and variant hold the units that count: with ``missing`` zero every exposed unit, else
     those with a value. A missing covariate stands as the mean over all arms. ``counts`` are the ranges of
-    quantile metrics (``domain/sketch.py``). Units that are overridden are in none of it.
+    quantile metrics (``domain/sketch.py``). Units that are overridden are in none of it. ``double_exposed`` of the
+    units were seen in another arm as well; they count in their own.
     """
 
     experiment: Experiment
@@ -78,6 +79,7 @@ class PhaseData:
     days: dict[date, dict[int, int]]
     moments: dict[tuple[int, int], Moments]
     counts: dict[tuple[int, int], dict[int, int]]
+    double_exposed: int = 0
 
     @property
     def srm(self) -> SampleRatio:
@@ -109,9 +111,11 @@ def phase_data(experiment: Experiment, phase: int | None = None) -> PhaseData:
     chosen = _phase(list(experiment.phases.all()), phase)
     number = None if chosen is None else chosen.pk
     days: dict[date, dict[int, int]] = {}
+    double_exposed = 0
     rows = ExposureDay.objects.filter(experiment=experiment, phase=number).values_list("day", "variant_id")
-    for day, variant, count in rows.annotate(Sum("units")):
+    for day, variant, count, double in rows.annotate(Sum("units"), Sum("double_exposed")):
         days.setdefault(_EPOCH + timedelta(days=day), {})[variant] = count
+        double_exposed += double
     units = {variant.pk: sum(day.get(variant.pk, 0) for day in days.values()) for variant in variants}
     sums = _sums(metrics, number)
     shifts = shifts_of(stored_shifts([metric.pk for metric in metrics], [] if number is None else [number]))
@@ -135,6 +139,7 @@ def phase_data(experiment: Experiment, phase: int | None = None) -> PhaseData:
         dict(sorted(days.items())),
         moments,
         _counts(metrics, number),
+        double_exposed,
     )
 
 

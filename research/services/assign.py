@@ -6,7 +6,6 @@ it and answer by it, whatever they had decided themselves.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,28 +16,26 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from agent_factory_site.common.audit.recorder import audit_insert
-from agent_factory_site.common.db.bulk import Addition, Insert, insert_ignore_returning, write_all
+from agent_factory_site.common.db.bulk import Insert, insert_ignore_returning, write_all
 from agent_factory_site.common.db.retry import retry_conflicts
-from agent_factory_site.common.db.slots import free_slot
 from agent_factory_site.common.errors import FieldError, Invalid
 from agent_factory_site.common.selectors.entities import find_entities
 from agent_factory_site.common.services.entities import resolve_entities
 from research.domain.assignment import Decision, Definition, HoldoutRule, Reason, Sticky, decide
 from research.domain.values import attribute_errors, unit_error
-from research.models import Assignment, ExposureDay
+from research.models import Assignment
 from research.selectors.assignments import revision_and_sticky, sticky_rows, stored_units
 from research.selectors.definitions import definitions, no_such_experiment, remembered
 
+from .double_exposure import mark_double_exposures
+from .exposure_counts import exposed
+
 MAX_UNITS: Final = 10_000
-DAY: Final = 86_400
 CLOCKS_APART: Final = timedelta(minutes=5)
 """How far in the future an exposure may be said to have been."""
-_SLOTS: Final = 0x61665F65
-"""The name space of the slots of exposure counts."""
+OTHER_VARIANT: Final = ("other_variant", "The unit is in another arm.")
 _COLUMNS: Final = ("experiment_id", "entity_id", "variant_id", "phase_id", "first_exposed_at", "override")
 _TYPES: Final = ("uuid", "bigint", "bigint", "bigint", "timestamptz", "boolean")
-_KEYS: Final = ("experiment_id", "phase_id", "variant_id", "day", "slot")
-_KEY_TYPES: Final = ("uuid", "bigint", "bigint", "int", "smallint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +134,9 @@ def assign_unit(
 def report_exposures(*, experiment: UUID | str, exposures: Sequence[Exposure]) -> Exposures:
     """Write down exposures that happened elsewhere; those of units that have one are duplicates.
 
-    A variant that is not the unit's is rejected, and so is a unit that takes no part. Where the variant is
-    named, targeting is taken as met by whoever evaluated it. Raises :class:`NotFound`, and :class:`Invalid` for
-    units that are none.
+    A variant that is not the unit's is rejected and marks the unit as seen in two (:mod:`.double_exposure`); a
+    unit that takes no part is rejected. Where the variant is named, targeting is taken as met by whoever
+    evaluated it. Raises :class:`NotFound`, and :class:`Invalid` for units that are none.
     """
     _check([Unit(each.unit, each.attributes) for each in exposures])
     known = definitions()
@@ -152,6 +149,8 @@ def report_exposures(*, experiment: UUID | str, exposures: Sequence[Exposure]) -
     fresh: dict[str, Decision] = {}
     moments: dict[str, datetime] = {}
     rejected: list[Refused] = []
+    stated: dict[str, str] = {}
+    elsewhere: dict[str, str] = {}
     duplicates = 0
     for index, each in enumerate(exposures):
         rules = definition if each.variant is None else untargeted
@@ -159,13 +158,22 @@ def report_exposures(*, experiment: UUID | str, exposures: Sequence[Exposure]) -
         refused = _refusal(definition, each, decision, now)
         if refused is not None:
             rejected.append(Refused(index, *refused))
+            if refused == OTHER_VARIANT and each.variant is not None:
+                elsewhere[each.unit] = each.variant
         elif not decision.is_new or each.unit in fresh:
             duplicates += 1
         else:
             fresh[each.unit] = decision
+            if each.variant is not None:
+                stated[each.unit] = each.variant
             if each.occurred_at is not None:
                 moments[each.unit] = each.occurred_at
     taken = _expose(definition, fresh, now, moments) if fresh else {}
+    for unit in taken.keys() & stated.keys():
+        # Somebody else was first, by an older or newer definition: what was served there may be another arm.
+        elsewhere.setdefault(unit, stated[unit])
+    if elsewhere:
+        mark_double_exposures(definition=definition, seen=elsewhere)
     return Exposures(len(fresh) - len(taken), duplicates + len(taken), tuple(rejected))
 
 
@@ -174,14 +182,15 @@ def _refusal(
 ) -> tuple[str, str] | None:
     if decision.assigned is None:
         return decision.reason.value, "The unit takes no part in the experiment."
-    if exposure.variant is not None and exposure.variant != decision.assigned.key:
-        return "other_variant", "The unit is in another arm."
     at = exposure.occurred_at
-    if at is not None:
-        if at > now + CLOCKS_APART:
-            return "in_the_future", "It has not happened yet."
-        if definition.since is not None and at < definition.since and decision.is_new:
-            return "outside_phase", "It was before the present phase began."
+    if at is not None and at > now + CLOCKS_APART:
+        return "in_the_future", "It has not happened yet."
+    # Units of a stopped arm are served the baseline, as they should be.
+    served = {decision.assigned.key, decision.arm.key if decision.arm else None}
+    if exposure.variant is not None and exposure.variant not in served:
+        return OTHER_VARIANT
+    if at is not None and definition.since is not None and at < definition.since and decision.is_new:
+        return "outside_phase", "It was before the present phase began."
     return None
 
 
@@ -238,7 +247,9 @@ def _write(
     )
     if inserted:
         written = [row for row in rows if row[1] in inserted]
-        write_all(connection, [_audit(definition, written), *_counts(definition, written)])
+        write_all(
+            connection, [_audit(definition, written), *exposed(definition.id, definition.phase, written)]
+        )
     lost = [number for number in units if number not in inserted]
     return {units[number]: row for number, row in sticky_rows(definition.id, lost).items()} if lost else {}
 
@@ -250,31 +261,3 @@ def _audit(definition: Definition, written: Collection[tuple[Any, ...]]) -> Inse
         target_id=str(definition.id),
         changes={"units": len(written)},
     )
-
-
-def _counts(definition: Definition, written: Collection[tuple[Any, ...]]) -> list[Addition]:
-    """What ``written`` rows add to the exposures per day; overrides are not counted."""
-    sums = Counter((row[2], int(row[4].timestamp()) // DAY) for row in written if not row[5])
-    if not sums:
-        return []
-    slot = free_slot(_SLOTS)
-    rows = [
-        (definition.id, definition.phase, variant, day, slot, count)
-        for (variant, day), count in sorted(sums.items())
-    ]
-    table = ExposureDay._meta.db_table
-    return [Addition(table, _KEYS, ("units",), (*_KEY_TYPES, "bigint"), rows)]
-
-
-def subtract_exposure(assignment: Assignment) -> None:
-    """Take a unit that is left out of the analysis from now on out of the counts; in the caller's transaction."""
-    row = (
-        assignment.experiment_id,
-        assignment.phase_id,
-        assignment.variant_id,
-        int(assignment.first_exposed_at.timestamp()) // DAY,
-        free_slot(_SLOTS),
-        -1,
-    )
-    addition = Addition(ExposureDay._meta.db_table, _KEYS, ("units",), (*_KEY_TYPES, "bigint"), [row])
-    write_all(connection, [addition])

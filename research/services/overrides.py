@@ -14,8 +14,8 @@ from agent_factory_site.common.services.entities import resolve_entities
 from research.domain.values import unit_error
 from research.models import Assignment, Experiment, Override, Variant
 
-from .assign import subtract_exposure
 from .experiments import invalid_state, lock_experiment
+from .exposure_counts import subtract_exposure
 from .leave_out import subtract_results
 from .sum_locks import hold_sums_still
 
