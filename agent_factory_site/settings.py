@@ -246,6 +246,10 @@ IDEMPOTENCY_LOCK = timedelta(seconds=env.int("IDEMPOTENCY_LOCK_SECONDS", default
 API_MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", default=10 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY_BYTES
 
+# --- Outgoing requests --------------------------------------------------------------------------
+
+OUTGOING_CA_FILE = env("OUTGOING_CA_FILE", default="")
+
 # --- Money --------------------------------------------------------------------------------------
 
 BASE_CURRENCY = env("BASE_CURRENCY", default="USD")

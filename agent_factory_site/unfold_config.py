@@ -135,6 +135,7 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                         _item("Users", "person", "common.User"),
                         _item("Groups", "shield_person", "auth.Group"),
                         _item("API keys", "key", "common.ApiKey"),
+                        _item("Allowed networks", "lan", "common.AllowedNetwork"),
                         _item("Audit trail", "history", "common.AuditEvent"),
                         _item("Jobs", "manufacturing", "common.Job"),
                     ],

@@ -2,8 +2,8 @@
 
 from django.contrib import admin
 
-from . import api_keys, audit_events, entities, jobs, schedule, users
+from . import allowed_networks, api_keys, audit_events, entities, jobs, schedule, users
 
-__all__ = ["api_keys", "audit_events", "entities", "jobs", "schedule", "users"]
+__all__ = ["allowed_networks", "api_keys", "audit_events", "entities", "jobs", "schedule", "users"]
 
 admin.site.index_title = "Overview"

@@ -1,3 +1,4 @@
+from .allowed_network import AllowedNetwork
 from .api_key import ApiKey
 from .audit_event import AuditEvent
 from .audited import AuditedManager, AuditedModel, AuditedQuerySet
@@ -10,6 +11,7 @@ from .team import Team
 from .user import User
 
 __all__ = [
+    "AllowedNetwork",
     "ApiKey",
     "AuditEvent",
     "AuditedManager",
