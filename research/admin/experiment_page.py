@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -14,16 +15,12 @@ from agent_factory_site.common.selectors.audit_events import find_audit_events
 from research.domain.analysis_input import DEFAULTS
 from research.domain.definition_input import THOUSANDTHS
 from research.models import Experiment, Metric, Phase
+from research.selectors.analysis import analysed_results
 from research.selectors.experiments import list_overrides
-from research.selectors.results import (
-    ArmResult,
-    ExperimentResults,
-    MetricResult,
-    PhaseData,
-    experiment_results,
-)
+from research.selectors.results import ArmResult, ExperimentResults, MetricResult, PhaseData
 from research.selectors.standings import standings
 
+from .experiment_results import View, results_context
 from .experiment_words import (
     CORRECTION_WORDS,
     ENGINE_WORDS,
@@ -59,12 +56,14 @@ class Arm:
     stop_reason: str
 
 
-def experiment_page(experiment: Experiment, *, phase: int | None, now: datetime) -> dict[str, Any]:
-    """The context of the page, with the results of a phase, the last one without.
+def experiment_page(experiment: Experiment, *, asked: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """The context of the page, with the results that the query string asks for (:class:`View`).
 
     Raises ``NotFound`` for a phase there is not.
     """
-    results = experiment_results(experiment.key, phase)
+    view = View.asked(asked)
+    found = analysed_results(experiment.key, view.phase, engine=view.engine)
+    results = found.results
     data = results.data
     parts = data.experiment
     stand = standings([experiment], now)[experiment.pk]
@@ -92,6 +91,7 @@ def experiment_page(experiment: Experiment, *, phase: int | None, now: datetime)
         "chart": exposure_chart(data, now) if data.phase is not None else None,
         "chart_small": exposure_chart(data, now, width=460) if data.phase is not None else None,
         "chart_days": _days(data, now) if data.phase is not None else [],
+        "results": None if data.phase is None else results_context(found, view),
         "metrics": [_metric(one) for one in results.metrics],
         "judges": _judges(results),
         "analysis": _analysis(experiment),

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from research.domain.decision import INCONCLUSIVE, ROLL_BACK, SHIP
 from research.domain.values import MAX_UNIT
 from research.models import Override, Variant
 from research.services.lifecycle import MAX_DECISION, MAX_REASON
@@ -36,6 +37,27 @@ class StopForm(BaseDialogForm):  # type: ignore[misc]
 
 def _arms(object_id: Any) -> list[Variant]:
     return list(Variant.objects.filter(experiment=UUID(str(object_id))).order_by("position"))
+
+
+class DecideForm(BaseDialogForm):  # type: ignore[misc]
+    """What comes of it, and why."""
+
+    outcome = forms.ChoiceField(label="Decision", widget=UnfoldAdminSelectWidget)
+    reason = forms.CharField(max_length=MAX_REASON, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}))
+
+    def __init__(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, object_id, *args, **kwargs)
+        arms = _arms(object_id)
+        self.fields["outcome"].choices = [  # type: ignore[attr-defined]
+            *((f"{SHIP}:{arm.key}", f"Ship {arm.key}") for arm in arms[1:] if arm.stopped_at is None),
+            (ROLL_BACK, f"Roll back: keep {arms[0].key}" if arms else "Roll back"),
+            (INCONCLUSIVE, "Inconclusive"),
+        ]
+
+    def said(self) -> dict[str, Any]:
+        """What the service takes."""
+        outcome, _, variant = self.cleaned_data["outcome"].partition(":")
+        return {"outcome": outcome, "variant": variant or None, "reason": self.cleaned_data["reason"]}
 
 
 class ArmStopForm(BaseDialogForm):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from agent_factory_site.common.api.fields import InstantField, TextField, format_instant
 from agent_factory_site.common.api.serializers import StrictSerializer
 from research.domain.analysis_input import CORRECTIONS, ENGINES, SPENDINGS
+from research.domain.decision import OUTCOMES
 from research.domain.metric_input import AGGREGATES, DIRECTIONS, KINDS, MISSING, ROLES, SCALES
 from research.domain.targeting import OPERATORS
 from research.models import Experiment
@@ -273,6 +274,16 @@ class StopRequest(StrictSerializer):
     """What was decided and why."""
 
     decision = TextField(help_text="What was decided, such as ship or roll back.")
+    reason = TextField()
+
+
+class DecideRequest(StrictSerializer):
+    """What was decided: which variant is shipped, and why."""
+
+    outcome = serializers.ChoiceField(OUTCOMES)
+    variant = serializers.CharField(
+        required=False, allow_null=True, default=None, max_length=100, help_text="With ship: the arm to ship."
+    )
     reason = TextField()
 
 

@@ -17,6 +17,7 @@ from agent_factory_site.common.api.views import ApiListView, ApiView
 from agent_factory_site.common.errors import FieldError, Invalid
 from research.models import Experiment
 from research.selectors.experiments import get_experiment, list_experiments
+from research.services.decide import decide_experiment
 from research.services.experiments import change_experiment, create_experiment
 from research.services.lifecycle import (
     approve_experiment,
@@ -150,11 +151,17 @@ def step(verb: str, summary: str, service: Callable[..., Experiment], request: A
     return StepView
 
 
-ExperimentStartView = step("start", "Start a draft", start_experiment)
+ExperimentStartView = step("start", "Start a draft", start_experiment, schemas.ReasonRequest)
 ExperimentPauseView = step(
     "pause", "Serve nobody until it is resumed", pause_experiment, schemas.ReasonRequest
 )
-ExperimentResumeView = step("resume", "Go on where it was paused", resume_experiment)
+ExperimentResumeView = step("resume", "Go on where it was paused", resume_experiment, schemas.ReasonRequest)
+ExperimentDecideView = step(
+    "decide",
+    "Say what comes of it: ship a variant, roll back, or inconclusive. One that runs is stopped with it",
+    decide_experiment,
+    schemas.DecideRequest,
+)
 ExperimentStopView = step("stop", "End it for good", stop_experiment, schemas.StopRequest)
 ExperimentArchiveView = step("archive", "Put a draft or a stopped experiment away", archive_experiment)
 ExperimentApproveView = step("approve", "Approve what another person wrote", approve_experiment)

@@ -56,6 +56,12 @@ class ResultsQuery(StrictSerializer):
         help_text="covariate:none, covariate:low, covariate:high or day:<date>.",
     )
 
+    format = serializers.ChoiceField(
+        ("json", "csv"),
+        required=False,
+        help_text="json if left out. csv has a line for every comparison of a metric.",
+    )
+
     def validate_alpha(self, value: float) -> float:
         if not 0 < value < 0.5:
             raise serializers.ValidationError("Must be above 0 and below 0.5.", "out_of_range")
@@ -218,6 +224,21 @@ class GuardrailSchema(serializers.Serializer):
     undefined = serializers.CharField(allow_null=True)
 
 
+class PowerSchema(serializers.Serializer):
+    """What can be seen by now: ``units`` of both arms, those ``needed`` to show ``target``, and what is ``detectable``.
+
+    ``target`` is the mde in the metric's unit, and without one (``planned`` false) the effect seen so far.
+    """
+
+    metric = serializers.CharField()
+    variant = serializers.CharField()
+    units = serializers.IntegerField()
+    needed = serializers.IntegerField(allow_null=True)
+    detectable = serializers.FloatField(allow_null=True)
+    target = serializers.FloatField(allow_null=True)
+    planned = serializers.BooleanField()
+
+
 class MetricResultSchema(serializers.Serializer):
     """A metric in all arms, the baseline first."""
 
@@ -248,6 +269,21 @@ class AnalysisSchema(serializers.Serializer):
     over_time = serializers.DictField(allow_null=True)
 
 
+class LookArmSchema(serializers.Serializer):
+    """The primary metric of an arm at a look."""
+
+    z = serializers.FloatField(allow_null=True)
+    crossed = serializers.BooleanField()
+
+
+class LookSeenSchema(serializers.Serializer):
+    """What a look saw: its boundary in z, the alpha spent by it, and z by variant."""
+
+    boundary = serializers.FloatField(allow_null=True)
+    spent = serializers.FloatField(allow_null=True)
+    arms = serializers.DictField(child=LookArmSchema())
+
+
 class LookSchema(serializers.Serializer):
     """A planned look: when it was due, as a share of the planned information, and what there was."""
 
@@ -256,6 +292,7 @@ class LookSchema(serializers.Serializer):
     fraction = serializers.FloatField()
     final = serializers.BooleanField()
     as_of = serializers.DateTimeField()
+    seen = LookSeenSchema(allow_null=True)
 
 
 class LooksSchema(serializers.Serializer):
@@ -280,6 +317,7 @@ class ResultsSchema(serializers.Serializer):
     alpha = serializers.FloatField()
     verdict = VerdictSchema()
     guardrails = GuardrailSchema(many=True)
+    power = PowerSchema(many=True)
     metrics = MetricResultSchema(many=True)
     analysis = AnalysisSchema(allow_null=True)
     looks = LooksSchema()

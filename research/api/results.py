@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Final
 import msgspec
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -32,6 +34,7 @@ from research.services.record_results import CONFLICT, NOT_EXPOSED, OUTSIDE, rec
 
 from . import result_schemas as schemas
 from .experiments import NAME
+from .results_csv import results_csv
 
 WRITE: Final = ("research:write", "ingest")
 MAX_BATCH: Final = 10_000
@@ -51,9 +54,12 @@ class ResultsView(ApiView):
         operation_id="experiment_results",
         summary="Units, sample ratio, metrics per arm, comparisons and the verdict",
         parameters=[NAME, schemas.ResultsQuery],
-        responses={200: schemas.ResultsSchema},
+        responses={
+            (200, "application/json"): schemas.ResultsSchema,
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, "A header and a line per comparison."),
+        },
     )
-    def get(self, request: Request, experiment: str) -> Response:
+    def get(self, request: Request, experiment: str) -> HttpResponseBase:
         query = validated_query(schemas.ResultsQuery, request)
         found = analysed_results(
             experiment,
@@ -62,6 +68,8 @@ class ResultsView(ApiView):
             alpha=query.get("alpha"),
             segment=query.get("segment"),
         )
+        if query.get("format") == "csv":
+            return results_csv(rendered(found))
         return Response(rendered(found))
 
     @extend_schema(
@@ -200,6 +208,7 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
         "alpha": judged["alpha"],
         "verdict": judged["verdict"],
         "guardrails": judged["guardrails"],
+        "power": judged.get("power", []),
         "metrics": [_metric(each, judged["comparisons"].get(each.metric.key, [])) for each in found.metrics],
         "analysis": None if analysed.analysis is None else analysis_json(analysed.analysis),
         "looks": {
@@ -210,6 +219,7 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
                     "fraction": look.fraction,
                     "final": look.final,
                     "as_of": look.analysis.as_of.isoformat(),
+                    "seen": look.analysis.result.get("look"),
                 }
                 for look in analysed.looks
             ],

@@ -28,6 +28,7 @@ urlpatterns = [
     path(f"{_EXPERIMENT}/archive", experiments.ExperimentArchiveView.as_view(), name="experiment-archive"),
     path(f"{_EXPERIMENT}/assign", assignments.AssignView.as_view(), name="assign"),
     path(f"{_EXPERIMENT}/assignments", assignments.AssignmentsView.as_view(), name="assignments"),
+    path(f"{_EXPERIMENT}/decide", experiments.ExperimentDecideView.as_view(), name="experiment-decide"),
     path(f"{_EXPERIMENT}/exposures", assignments.ExposuresView.as_view(), name="exposures"),
     path(f"{_EXPERIMENT}/overrides", overruling.OverridesView.as_view(), name="overrides"),
     path(

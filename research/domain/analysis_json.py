@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .analysis_rules import Judged
+from .statistics.detectable import power_so_far
 from .statistics.noninferiority import Guardrail
-from .statistics.results import Comparison, MetricResult
+from .statistics.results import Comparison, MetricResult, Settings
 from .statistics.values import Interval, Undefined
 from .statistics.verdict import Verdict
 
@@ -94,6 +95,41 @@ def guardrails_json(results: Sequence[MetricResult]) -> list[dict[str, Any]]:
     return found
 
 
+def look_json(results: Sequence[MetricResult]) -> dict[str, Any] | None:
+    """The group sequential look that was taken: its boundary in z, alpha spent by it, and z of the primary metric."""
+    taken = [
+        (one.variant, one.look)
+        for result in results
+        if result.metric.role == "primary"
+        for one in result.comparisons
+        if one.look is not None
+    ]
+    if not taken:
+        return None
+    first = taken[0][1]
+    return {
+        "boundary": finite(first.boundary),
+        "spent": finite(first.spent),
+        "arms": {name: {"z": finite(look.z), "crossed": look.crossed} for name, look in taken},
+    }
+
+
+def power_json(results: Sequence[MetricResult], settings: Settings) -> list[dict[str, Any]]:
+    """What can be seen by now, see :func:`power_so_far`."""
+    return [
+        {
+            "metric": one.metric,
+            "variant": one.variant,
+            "units": one.units,
+            "needed": one.needed,
+            "detectable": finite(one.detectable),
+            "target": finite(one.target),
+            "planned": one.is_planned,
+        }
+        for one in power_so_far(results, settings)
+    ]
+
+
 def judged_json(judged: Judged) -> dict[str, Any]:
     """Everything an engine says of an experiment; ``comparisons`` by metric."""
     return {
@@ -101,6 +137,12 @@ def judged_json(judged: Judged) -> dict[str, Any]:
         "alpha": judged.settings.alpha,
         "verdict": verdict_json(judged.verdict),
         "guardrails": guardrails_json(judged.results),
+        "power": power_json(judged.results, judged.settings),
+        "look": look_json(judged.results),
+        "outcomes": {
+            result.metric.key: {one.variant: one.outcome for one in result.comparisons}
+            for result in judged.results
+        },
         "comparisons": {
             result.metric.key: [comparison_json(one) for one in result.comparisons]
             for result in judged.results

@@ -2,15 +2,20 @@
 
 from .bars import bar_chart
 from .burn_up import Stretch, burn_up_chart
+from .forest import Effect, EffectGroup, forest_chart
 from .formats import NumberFormat, count_format, money_format, plain_format, ratio_format
 from .frame import Mark, Series, Slot
 from .horizontal import Row, horizontal_bars
+from .intervals import Banded, interval_chart
 from .lines import line_chart, sparkline
 from .svg import PRINTED, THEMED, Palette
 
 __all__ = [
     "PRINTED",
     "THEMED",
+    "Banded",
+    "Effect",
+    "EffectGroup",
     "Mark",
     "NumberFormat",
     "Palette",
@@ -21,7 +26,9 @@ __all__ = [
     "bar_chart",
     "burn_up_chart",
     "count_format",
+    "forest_chart",
     "horizontal_bars",
+    "interval_chart",
     "line_chart",
     "money_format",
     "plain_format",
