@@ -1,0 +1,1 @@
+"""Service levels as pure arithmetic: windows, counts, budgets, burn rates. No database, no clock."""
