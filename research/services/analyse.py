@@ -60,9 +60,9 @@ def request_analysis(*, experiment: UUID | str) -> Analysis | Job:
 
 def run_analysis_job(context: JobContext) -> dict[str, Any]:
     """The job: one analysis."""
-    made = analyse_experiment(
-        experiment=UUID(context.parameters["experiment"]), tick=lambda: context.progress(context.done)
-    )
+    # Units are read in one snapshot, which cannot be written in.
+    with context.pulse() as check:
+        made = analyse_experiment(experiment=UUID(context.parameters["experiment"]), tick=check)
     return {"analysis": str(made.pk)}
 
 

@@ -8,13 +8,16 @@ finds at its next write that the job is no longer its own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import datetime, timedelta
+from threading import Event, Thread
 from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -31,6 +34,7 @@ RUN: Final = "common.run_job"
 LOST_AFTER: Final = timedelta(seconds=60)
 MAX_ATTEMPTS: Final = 5
 _WRITE_EVERY: Final = 1.0
+_PULSE: Final = 10.0
 _WOKEN_PER_SWEEP: Final = 20
 _ERROR_LENGTH: Final = 2000
 
@@ -44,7 +48,7 @@ class JobContext:
 
     It must call :meth:`progress` or :meth:`save_state` at least every 30 seconds, outside of long
     transactions: they are also its sign of life. Both raise :class:`JobStopped`, which the function
-    lets pass.
+    lets pass. Work that is one long transaction stands inside :meth:`pulse` instead.
     """
 
     def __init__(self, job: Job) -> None:
@@ -73,6 +77,44 @@ class JobContext:
             self.done = done
         self.state = dict(state)
         self._write(state_data=self.state, progress_note=note[:200])
+
+    @contextmanager
+    def pulse(self) -> Iterator[Callable[[], None]]:
+        """Give signs of life from a thread with a connection of its own: neither a snapshot nor a lock of the
+        work holds them back.
+
+        Yields a function to call now and then, which raises :class:`JobStopped` once the job is no longer this
+        worker's.
+        """
+        finished, lost = Event(), Event()
+
+        def beat() -> None:
+            try:
+                while not finished.wait(_PULSE):
+                    try:
+                        self._write()
+                    except JobStopped:
+                        lost.set()
+                        return
+                    except (OperationalError, InterfaceError):
+                        log.warning("job %s could not give a sign of life", self.job_id, exc_info=True)
+            finally:
+                # Of this thread alone.
+                connections.close_all()
+
+        def check() -> None:
+            if lost.is_set():
+                raise JobStopped(str(self.job_id))
+
+        thread = Thread(
+            target=copy_context().run, args=(beat,), name=f"pulse of job {self.job_id}", daemon=True
+        )
+        thread.start()
+        try:
+            yield check
+        finally:
+            finished.set()
+            thread.join()
 
     @property
     def cancelled(self) -> bool:
