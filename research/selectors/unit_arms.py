@@ -10,12 +10,11 @@ from typing import Final
 from research.domain.analysis_rules import cap_of
 from research.domain.statistics.results import ArmData
 from research.domain.unit_table import (
-    Mask,
+    Part,
     UnitTable,
     arms_of_events,
     arms_of_points,
     covariate_segments,
-    day_parts,
     points,
 )
 from research.models import Metric
@@ -44,11 +43,11 @@ def read_arms(data: PhaseData, tick: Callable[[], object] = lambda: None) -> Uni
     """Every unit of the phase, read once; in one snapshot, if the caller has one."""
     table = read_units(data, tick)
     primary = next((metric for metric in data.metrics if metric.role == Metric.Role.PRIMARY), None)
-    wide: dict[str, Mask] = {}
-    daily: dict[str, Mask] = {}
+    wide: dict[str, Part] = {}
+    daily: dict[str, Part] = {}
     if primary is not None and primary.kind != Metric.Kind.QUANTILE:
         wide = covariate_segments(table, rule_of(primary).sources[0])
-        daily = {f"day:{_EPOCH + timedelta(days=day)}": part for day, part in day_parts(table).items()}
+        daily = {f"day:{_EPOCH + timedelta(days=day)}": part for day, part in table.days.items()}
     made = UnitArms(table.variants)
     for metric in data.metrics:
         parts = {**wide, **daily} if metric is primary else wide
@@ -58,7 +57,7 @@ def read_arms(data: PhaseData, tick: Callable[[], object] = lambda: None) -> Uni
 
 
 def _add(
-    made: UnitArms, metric: Metric, table: UnitTable, parts: dict[str, Mask], upper: float | None
+    made: UnitArms, metric: Metric, table: UnitTable, parts: dict[str, Part], upper: float | None
 ) -> None:
     if metric.kind == Metric.Kind.QUANTILE:
         q = metric.q if metric.q is not None else 0.5
