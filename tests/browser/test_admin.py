@@ -260,6 +260,7 @@ PAGES = (
     "/admin/research/exclusiongroup/new/", "/admin/research/holdout/", "/admin/research/featureflag/",
     "/admin/common/entity/", "/admin/common/team/", "/admin/common/team/add/", "/admin/common/user/",
     "/admin/common/user/add/", "/admin/auth/group/add/", "/admin/common/apikey/", "/admin/common/auditevent/",
+    "/admin/common/allowednetwork/", "/admin/common/allowednetwork/add/",
     "/admin/common/job/", "/admin/django_celery_beat/periodictask/",
     "/admin/django_celery_beat/periodictask/add/",
     "/admin/django_celery_beat/crontabschedule/add/", "/admin/password_change/", "/api/docs",

@@ -23,7 +23,8 @@ from tests.admin_data import staff
 pytestmark = pytest.mark.django_db
 
 SCREENS = (
-    "common/apikey", "common/auditevent", "common/entity", "common/job", "common/team", "common/user",
+    "common/allowednetwork", "common/apikey", "common/auditevent", "common/entity", "common/job",
+    "common/team", "common/user",
     "auth/group", "django_celery_beat/periodictask", "django_celery_beat/intervalschedule",
     "django_celery_beat/crontabschedule", "django_celery_beat/clockedschedule",
     "django_celery_beat/solarschedule", "financial/budget", "financial/budgetoverride",
@@ -32,7 +33,8 @@ SCREENS = (
     "research/exclusiongroup", "research/experiment", "research/holdout",
 )  # fmt: skip
 ADDABLE = (
-    "common/apikey", "common/team", "common/user", "auth/group", "django_celery_beat/periodictask",
+    "common/allowednetwork", "common/apikey", "common/team", "common/user", "auth/group",
+    "django_celery_beat/periodictask",
     "django_celery_beat/intervalschedule", "django_celery_beat/crontabschedule",
     "django_celery_beat/clockedschedule", "django_celery_beat/solarschedule",
 )  # fmt: skip

@@ -53,8 +53,7 @@ def addresses_of(
 
 
 def _sentence(name: str, address: Address, port: int, kind: str) -> str:
-    subject = f"{name}{address}"
-    return f"{subject[0].upper()}{subject[1:]} ({kind}), and port {port} there is not allowed."
+    return f"{name}{address} ({kind}), and port {port} there is not allowed."
 
 
 def _read(host: str, texts: Sequence[str]) -> list[Address]:

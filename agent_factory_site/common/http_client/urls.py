@@ -26,7 +26,7 @@ _URL: Final = re.compile(
     r"(?P<fragment>#.*)?"
 )
 _BRACKETED: Final = re.compile(r"\[(?P<host>[^\[\]]*)\](?::(?P<port>.*))?")
-_PLAIN: Final = re.compile(r"(?P<host>[^:\[\]]*)(?::(?P<port>.*))?")
+_PLAIN: Final = re.compile(r"(?P<host>[^:\[\]]*)(?::(?P<port>[^:]*))?")
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
 # A last label that a resolver may take for the end of a number, as browsers see it (WHATWG URL).
