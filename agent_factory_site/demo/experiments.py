@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from research.domain.result_input import ResultInput
 from research.models import Experiment, Phase, RunningPeriod
+from research.services.analyse import analyse_experiment
 from research.services.assign import Exposure, Unit, assign_units, report_exposures
 from research.services.experiments import create_experiment
 from research.services.lifecycle import start_experiment, stop_experiment
@@ -47,6 +48,10 @@ class DemoExperiment:
     stopped: tuple[str, str] | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     starts: bool = True
+    readings: int = 1
+    """How often all units were read on the way: each may be a look."""
+    habit: float = 0.0
+    """How much of a unit's success shows in what it did before: what a covariate can explain."""
 
 
 SUCCESS: Final = {
@@ -149,6 +154,33 @@ EXPERIMENTS: Final = (
     ),
     DemoExperiment(
         {
+            "key": "triage-order",
+            "name": "Triage asks for the error first",
+            "hypothesis": "A triage that asks for the error before anything else solves 6 points more tickets.",
+            "owner": "team/customer-care",
+            "unit": "user",
+            "variants": [
+                {"key": "as-is", "weight": 0.5, "payload": {"first_question": "topic"}},
+                {"key": "error-first", "weight": 0.5, "payload": {"first_question": "error"}},
+            ],
+            "metrics": [{**SUCCESS, "mde": 0.06}, {**COST, "margin": 0.1}, LATENCY],
+            "analysis": {
+                **ANALYSIS,
+                "engine": "group_sequential",
+                "planned_looks": 5,
+                "cuped": True,
+                "min_runtime_days": 0,
+            },
+        },
+        prefix="triage-user",
+        days=21,
+        units=1700,
+        arms=(Behaviour(0.52, 0.031, 2.7), Behaviour(0.585, 0.030, 2.4)),
+        readings=8,
+        habit=0.5,
+    ),
+    DemoExperiment(
+        {
             "key": "research-depth",
             "name": "Fewer sources, read in full",
             "hypothesis": "Five sources read in full make better studies than twenty skimmed.",
@@ -196,7 +228,12 @@ def _make(wanted: DemoExperiment, now: datetime, seed: int) -> None:
     RunningPeriod.objects.filter(experiment=experiment.pk).update(started_at=began)
     dice = random.Random(f"{seed}:{experiment.key}")  # noqa: S311  # nosec B311
     exposed = _expose(wanted, experiment, began, now, dice)
-    _record(wanted, experiment, exposed, now, dice)
+    for number in range(1, wanted.readings + 1):
+        since, until = (began + (now - began) * (part / wanted.readings) for part in (number - 1, number))
+        part = {unit: (at, arm) for unit, (at, arm) in exposed.items() if since < at <= until}
+        _report(experiment, part)
+        _record(wanted, experiment, part, now, dice)
+        analyse_experiment(experiment=experiment.pk)
     if wanted.stopped is not None:
         decision, reason = wanted.stopped
         stop_experiment(experiment=experiment.pk, decision=decision, reason=reason)
@@ -205,7 +242,7 @@ def _make(wanted: DemoExperiment, now: datetime, seed: int) -> None:
 def _expose(
     wanted: DemoExperiment, experiment: Experiment, began: datetime, now: datetime, dice: random.Random
 ) -> dict[str, tuple[datetime, Behaviour]]:
-    """Report the exposures that arrive; when each unit was exposed, and how units of its arm behave."""
+    """Of the units whose exposure arrives, when each was exposed, and how units of its arm behave."""
     units = [Unit(f"{wanted.prefix}-{number:03}", ATTRIBUTES) for number in range(1, wanted.units + 1)]
     places = [variant["key"] for variant in wanted.definition["variants"]]
     exposed: dict[str, tuple[datetime, Behaviour]] = {}
@@ -217,11 +254,14 @@ def _expose(
         arm = wanted.arms[places.index(unit.decision.assigned.key)]
         if arrives < arm.reported:
             exposed[unit.unit] = began + (now - began) * share**0.85, arm
+    return exposed
+
+
+def _report(experiment: Experiment, exposed: Mapping[str, tuple[datetime, Behaviour]]) -> None:
     exposures = [Exposure(unit, attributes=ATTRIBUTES, occurred_at=at) for unit, (at, _) in exposed.items()]
     outcome = report_exposures(experiment=experiment.pk, exposures=exposures)
     if outcome.rejected:
         raise AssertionError(f"demo exposures were refused: {outcome.rejected[:3]}")
-    return exposed
 
 
 def _record(
@@ -233,15 +273,22 @@ def _record(
 ) -> None:
     results: list[ResultInput] = []
     for unit, (at, arm) in exposed.items():
+        habit = dice.random() if wanted.habit else 0.0
+        chance = arm.success + wanted.habit * (habit - 0.5) if wanted.habit else arm.success
         values = {
-            "success": float(dice.random() < arm.success),
+            "success": float(dice.random() < chance),
             "cost": round(arm.cost * dice.lognormvariate(0, 0.4), 6),
             "latency": round(arm.latency * dice.lognormvariate(0, 0.5), 3),
         }
         done = min(at + timedelta(seconds=values["latency"] + 60), now)
         results += [
             ResultInput(
-                unit_id=unit, metric=metric, value=value, event_id=f"{unit}/{metric}", occurred_at=done
+                unit_id=unit,
+                metric=metric,
+                value=value,
+                event_id=f"{unit}/{metric}",
+                occurred_at=done,
+                covariate=round(habit, 2) if wanted.habit and metric == "success" else None,
             )
             for metric, value in values.items()
         ]

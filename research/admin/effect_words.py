@@ -30,7 +30,7 @@ def effect_words(metric: Metric, value: float | None) -> str:
         return "–"
     if metric.kind == Metric.Kind.PROPORTION:
         return f"{_signed(value * 100, 3)}{POINTS}"
-    return _signed(value, 4)
+    return _signed(value, 3)
 
 
 def size_words(metric: Metric, value: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agent_factory_site.common.charts import Banded, Slot, interval_chart, plain_format
 from research.domain.analysis_rules import settings_of
-from research.domain.looks import boundaries_ahead
+from research.domain.looks_ahead import boundaries_ahead
 from research.models import Metric
 from research.selectors.analysis import AnalysedResults
 
@@ -45,6 +45,7 @@ def over_time_context(found: AnalysedResults, primary: Metric) -> dict[str, Any]
             slots=slots,
             series=series,
             style=effect_format(primary),
+            within=_settled(series),
             empty="Fewer than 30 units in an arm: no interval yet.",
             width=width,
         )
@@ -72,6 +73,25 @@ def over_time_context(found: AnalysedResults, primary: Metric) -> dict[str, Any]
     }
 
 
+def _settled(series: list[Banded]) -> tuple[float, float] | None:
+    """From where to where the bands reach once a quarter of the days with one is over, and every effect."""
+    lows: list[float] = []
+    highs: list[float] = []
+    for one in series:
+        known = [
+            (float(low), float(high))
+            for low, high in zip(one.low, one.high, strict=True)
+            if low is not None and high is not None
+        ]
+        later = known[len(known) // 4 :]
+        lows += [low for low, _ in later]
+        highs += [high for _, high in later]
+        values = [float(value) for value in one.values if value is not None]
+        lows += values
+        highs += values
+    return (min(lows), max(highs)) if lows else None
+
+
 def _novelty(metric: Metric, arm: str, found: dict[str, Any] | None) -> tuple[str, Any, str]:
     if found is None:
         return arm, badge("too early"), "Three days with units in both arms are needed."
@@ -95,8 +115,8 @@ def looks_context(found: AnalysedResults, primary: Metric) -> dict[str, Any] | N
     arms = list(rows[-1]["z"]) if rows else []
     slots = [Slot(f"Look {row['number']}", f"Look {row['number']} at {row['share']}") for row in rows]
     slots += [
-        Slot(f"{percent(share, 0)}", f"planned at {percent(share, 0)} of the information", partial=False)
-        for share, _ in ahead
+        Slot(f"Look {number}", f"Look {number}, planned at {percent(share, 0)}")
+        for number, (share, _) in enumerate(ahead, len(rows) + 1)
     ]
     bounds = [_finite(row["boundary_exact"]) for row in rows] + [_finite(bound) for _, bound in ahead]
     beyond = [None] * len(ahead)

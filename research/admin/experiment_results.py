@@ -98,6 +98,7 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
     export = f"/api/v1/research/experiments/{key}/results"
     return {
         "verdict": _verdict(judged["verdict"]),
+        "ended": data.experiment.stopped_at is not None,
         "engines": [
             {
                 "name": ENGINE_NAMES[engine],
@@ -145,7 +146,7 @@ def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "badge": badge(word, kind),
         "code": verdict["code"],
         "text": verdict["text"],
-        "blockers": [one[0].upper() + one[1:] for one in verdict["blockers"]],
+        "blockers": verdict["blockers"],
         "more_units": verdict["more_units"],
         "days": verdict["days"],
     }

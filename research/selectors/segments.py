@@ -52,8 +52,10 @@ def metric_segments(found: AnalysedResults, metric: str) -> list[Segment]:
         arms = arms_of(row.inputs["segments"].get(name, {}).get(metric), variants)
         if arms is None:
             continue
-        compared = compare_measure(Measure(measured(chosen), variants, arms), settings)
         units = {arm.variant: arm.units for arm in arms}
+        if not any(units.values()):
+            continue
+        compared = compare_measure(Measure(measured(chosen), variants, arms), settings)
         segments.append(
             Segment(name, WORDS[name], units, [comparison_json(one) for one in compared.comparisons])
         )

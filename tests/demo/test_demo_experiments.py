@@ -13,11 +13,12 @@ from research.services.check_results import check_results
 
 @pytest.mark.django_db
 def test_experiments_are_made_once_with_what_came_of_them() -> None:
-    assert seed_experiments(seed=SEED) == len(EXPERIMENTS) == 4
+    assert seed_experiments(seed=SEED) == len(EXPERIMENTS) == 5
     assert dict(Experiment.objects.values_list("key", "state")) == {
         "support-prompt": "running",
         "review-model": "stopped",
         "checkout-tone": "running",
+        "triage-order": "running",
         "research-depth": "draft",
     }
     found = {wanted.definition["key"]: experiment_results(wanted.definition["key"]) for wanted in EXPERIMENTS}
@@ -26,6 +27,7 @@ def test_experiments_are_made_once_with_what_came_of_them() -> None:
         "support-prompt": [260, 255],
         "review-model": [247, 282, 271],
         "checkout-tone": [357, 262],
+        "triage-order": [850, 850],
         "research-depth": [0, 0],
     }
     assert found["support-prompt"].data.srm.ok
@@ -36,4 +38,4 @@ def test_experiments_are_made_once_with_what_came_of_them() -> None:
         assert (checked.differences, checked.listed) == (0, [])
         assert checked.results == 3 * sum(units_then)
     assert seed_experiments(seed=SEED) == 0
-    assert Experiment.objects.count() == 4
+    assert Experiment.objects.count() == 5

@@ -126,7 +126,7 @@ def _group(
     parts = [element("text", head, x=0, y=top + 16)]
     floor = top + HEAD + height * len(group.rows)
     if drawn:
-        parts += _axis(plot, group, top + HEAD, floor)
+        parts += _axis(plot, group, top + HEAD, floor, width)
         if group.margin is not None:
             x = number(plot.x(group.margin))
             parts.append(
@@ -148,7 +148,7 @@ def _sides(row: Effect) -> tuple[Number, Number, Number]:
     return row.low, row.effect, row.high
 
 
-def _axis(plot: _Plot, group: EffectGroup, top: float, floor: float) -> list[str]:
+def _axis(plot: _Plot, group: EffectGroup, top: float, floor: float, width: float) -> list[str]:
     step = plot.ticks[1] - plot.ticks[0]
     parts = []
     for tick in plot.ticks:
@@ -161,7 +161,7 @@ def _axis(plot: _Plot, group: EffectGroup, top: float, floor: float) -> list[str
         )  # fmt: skip
         words = group.style.tick(tick, step)
         half = text_width(words) / 2
-        middle = min(max(plot.x(tick), plot.left + half - 8), plot.right - half + 8)
+        middle = min(max(plot.x(tick), half), width - half)
         parts.append(text(middle, floor + 16, words, text_anchor="middle"))
     return parts
 

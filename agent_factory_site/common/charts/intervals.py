@@ -56,12 +56,17 @@ def interval_chart(
     style: NumberFormat,
     description: str = "",
     lines: Sequence[Mark] = (),
+    within: tuple[Number, Number] | None = None,
     empty: str = "No data yet.",
     width: float = 960,
     height: float = 300,
     palette: Palette = THEMED,
 ) -> SafeString:
-    """Every line in its band, zero drawn stronger. At most as many series as the palette has colours."""
+    """Every line in its band, zero drawn stronger. At most as many series as the palette has colours.
+
+    What lies beyond ``within`` is drawn to its edge and told as it is, so that wide bands at the beginning do not
+    flatten all that follows.
+    """
     for one in series:
         check(slots, [Series(one.name, side) for side in (one.values, one.low, one.high)])
     if len(series) > len(palette.series):
@@ -76,7 +81,8 @@ def interval_chart(
     placed, rows = legend_layout(entries, width)
     known = [value for one in sides for value in one.values if value is not None]
     known += [mark.value for mark in lines]
-    frame = make_frame((width, height), (min(known), max(known)), len(slots), style, rows)
+    low, high = (min(known), max(known)) if within is None else within
+    frame = make_frame((width, height), (low, high), len(slots), style, rows)
     body = [*legend(placed), *grid(frame, style), *slot_labels(frame, slots)]
     for one, colour in coloured:
         body += _band(frame, one, colour)
@@ -110,7 +116,11 @@ def _runs(known: Sequence[bool]) -> list[list[int]]:
 
 
 def _points(frame: Frame, run: Sequence[int], values: Sequence[Number | None]) -> list[tuple[float, float]]:
-    return [(frame.x(index), frame.y(value)) for index in run if (value := values[index]) is not None]
+    return [
+        (frame.x(index), min(max(frame.y(value), frame.top), frame.bottom))
+        for index in run
+        if (value := values[index]) is not None
+    ]
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
