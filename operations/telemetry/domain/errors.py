@@ -1,0 +1,24 @@
+"""Why a request as a whole is refused."""
+
+from __future__ import annotations
+
+from agent_factory_site.common.errors import Invalid, TooLarge, UnsupportedMedia
+
+
+class BadBody(Invalid):
+    """The body is not what it says it is (400); the client must not send it again."""
+
+
+def bad_body(detail: str) -> BadBody:
+    """The refusal of a body that cannot be read."""
+    return BadBody("bad_body", detail)
+
+
+def too_large(limit: int) -> TooLarge:
+    """The refusal of a body that is larger than ``limit`` bytes, as sent or decompressed (413)."""
+    return TooLarge("body_too_large", f"The body is larger than {limit} bytes after decompression.")
+
+
+def unsupported(detail: str) -> UnsupportedMedia:
+    """The refusal of a content type or encoding (415)."""
+    return UnsupportedMedia("unsupported_media", detail)

@@ -1,0 +1,430 @@
+"""From a span with attributes to a classified span in our terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+import msgspec
+
+from financial.domain.cost_input import ServiceTier, UsageInput
+from financial.domain.model_names import normalise_tier
+
+from .conventions import litellm, own, strands
+from .conventions.convention import Kind, Term
+from .conventions.table import (
+    FIRST_TOKEN_EVENTS,
+    FLAG_EVENTS,
+    KINDS,
+    MARKS,
+    MEANINGS,
+    OBJECTS,
+    USAGE_OBJECTS,
+    KindOf,
+    convention_by_scope,
+    listed_kind,
+)
+from .conventions.usage_objects import at, read_usage_object
+from .providers import seller
+from .spans import ERROR, Attributes, Origin, Span, Value
+from .usage import COUNTS, Counting, UsageProblem, work_out_usage
+from .values import cost, mapping, moment, seconds, text, tokens
+
+CALLS: Final = frozenset({"inference", "embedding"})
+"""Kinds of which a span costs money."""
+
+_TIERS: Final[dict[str, ServiceTier]] = {
+    "standard": "standard", "batch": "batch", "flex": "flex", "priority": "priority", "fast": "fast",
+}  # fmt: skip
+_COUNT_TERMS: Final = frozenset({*COUNTS, "reasoning_beside"})
+_NAMED_BY_SPAN: Final = frozenset({"langfuse", "mlflow", "langsmith"})
+"""Conventions in which the span of an agent or a tool is called by its name."""
+
+_PREFIXES: Final = (
+    "invoke_agent ",
+    "execute_tool ",
+    "tools/call ",
+    "running tool: ",
+    "agent_run [",
+    "invoke_workflow ",
+)
+_MAX_EXPERIMENTS: Final = 50
+_SECOND: Final = 1_000_000_000
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A span in our terms. Times are nanoseconds since 1970, unknown names are empty.
+
+    ``usage`` is in the ledger's meaning (cached inside input, reasoning inside output); ``usage_problem``
+    says why reported usage was not taken. ``reported_cost`` is what the client says in USD.
+    ``first_token`` is nanoseconds after ``start``. ``agent_named`` tells an agent's own name from one that
+    was guessed from the span or the service. ``log`` marks a record of no length that carries what a
+    streamed call used. ``call_id`` is the client's own id of one invocation of an agent.
+    """
+
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes
+    kind: Kind
+    convention: str
+    name: str
+    start: int
+    end: int
+    clock: bool
+    failed: bool
+    error_type: str = ""
+    error_message: str = ""
+    provider: str = ""
+    model: str = ""
+    service_tier: ServiceTier = "standard"
+    usage: UsageInput | None = None
+    usage_problem: UsageProblem | None = None
+    reported_cost: Decimal | None = None
+    first_token: int | None = None
+    agent: str = ""
+    agent_named: bool = False
+    agent_id: str = ""
+    agent_version: str = ""
+    call_id: str = ""
+    tool: str = ""
+    tool_call_id: str = ""
+    session: str = ""
+    user: str = ""
+    experiments: tuple[tuple[str, str], ...] = ()
+    run_id: str = ""
+    hold_id: str = ""
+    environment: str = ""
+    release: str = ""
+    service: str = ""
+    log: bool = False
+
+
+class _Said(NamedTuple):
+    """What a set of attributes says, before anything is decided."""
+
+    terms: dict[Term, Value]
+    kinds: list[tuple[KindOf, str]]
+    objects: list[str]
+    experiments: list[tuple[str, str]]
+    mark: str
+
+
+class _Source(NamedTuple):
+    """What the resource and scope say of every span under them."""
+
+    terms: dict[Term, Value]
+    experiments: list[tuple[str, str]]
+    convention: str
+    service: str
+    environment: str
+    release: str
+
+
+def read_spans(spans: Iterable[Span]) -> list[Reading]:
+    """The spans in our terms, in their order."""
+    sources: dict[int, _Source] = {}
+    readings: list[Reading] = []
+    for span in spans:
+        source = sources.get(id(span.origin))
+        if source is None:
+            source = sources[id(span.origin)] = _read_origin(span.origin)
+        readings.append(_read(span, source))
+    return readings
+
+
+def _read_origin(origin: Origin) -> _Source:
+    said = _say(origin.resource)
+    terms = said.terms
+    service = text(terms.get("service"))
+    return _Source(
+        {term: terms[term] for term in _FROM_RESOURCE if term in terms},
+        said.experiments,
+        convention_by_scope(origin.scope),
+        "" if service.startswith("unknown_service") else service,
+        text(terms.get("environment")),
+        text(terms.get("release")),
+    )
+
+
+_FROM_RESOURCE: Final = ("agent", "agent_id", "agent_version", "session", "user", "run", "hold")
+
+
+def _say(attributes: Attributes) -> _Said:
+    terms: dict[Term, Value] = {}
+    ranks: dict[Term, int] = {}
+    kinds: list[tuple[KindOf, str]] = []
+    objects: list[str] = []
+    experiments: list[tuple[str, str]] = []
+    mark = ""
+    for attribute, value in attributes.items():
+        if value is None or value == "":
+            continue
+        if attribute in MARKS:
+            said_by = MARKS[attribute]
+            if not mark or mark == "otel_genai":
+                mark = said_by
+        if meanings := MEANINGS.get(attribute):
+            for term, rank in meanings:
+                if rank < ranks.get(term, 1_000_000) and not _says_nothing(value):
+                    ranks[term] = rank
+                    terms[term] = value
+        elif kind := KINDS.get(attribute):
+            if isinstance(value, str):
+                kinds.append((kind, text(value).lower()))
+        elif attribute in OBJECTS or attribute in USAGE_OBJECTS:
+            objects.append(attribute)
+        elif attribute.startswith(own.EXPERIMENT) and len(experiments) < _MAX_EXPERIMENTS:
+            key, variant = text(attribute[len(own.EXPERIMENT) :]), _variant(value)
+            if key and variant:
+                experiments.append((key, variant))
+    return _Said(terms, kinds, objects, experiments, mark)
+
+
+def _says_nothing(value: Value) -> bool:
+    return isinstance(value, str) and len(value) < 10 and not text(value)
+
+
+def _variant(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else text(value)
+
+
+def _read(span: Span, source: _Source) -> Reading:
+    said = _say(span.attributes)
+    terms = said.terms
+    convention = source.convention or said.mark
+    if source.terms:
+        terms = {**source.terms, **terms}
+    kind = _kind(span, said, terms, convention)
+    is_call = kind in CALLS
+    get = terms.get
+    start, log = span.start, False
+    if (log_kind := get("log_kind")) == "log":
+        log = True
+        passed = seconds(get("duration_s"))
+        if passed and passed < 86_400:
+            start = max(1, span.end - int(passed * _SECOND))
+    provider, model = text(get("provider")), text(get("model"))
+    if said.objects:
+        _read_objects(span.attributes, said.objects, terms)
+        model = model or text(get("model"))
+    provider, model = seller(provider, model) if provider or model else ("", "")
+    usage: UsageInput | UsageProblem | None = None
+    # Totals of agents and workflows are read as well: that they are not charged is said.
+    if log_kind != "pending_span" and (said.objects or not _COUNT_TERMS.isdisjoint(terms)):
+        usage = _usage(span.attributes, said.objects, terms, provider, kind == "embedding")
+    failed, error_type, error_message = _failure(span, terms, is_call)
+    agent, agent_named = _agent(span, terms, kind, convention, source)
+    return Reading(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_id=span.parent_id,
+        kind=kind,
+        convention=convention,
+        name=text(span.name),
+        start=start,
+        end=span.end,
+        clock=span.clock,
+        failed=failed,
+        error_type=error_type,
+        error_message=error_message,
+        provider=provider if is_call else "",
+        model=model if is_call else "",
+        service_tier=_tier(get("service_tier")) if is_call else "standard",
+        usage=usage if isinstance(usage, UsageInput) else None,
+        usage_problem=usage if isinstance(usage, UsageProblem) else None,
+        reported_cost=_reported_cost(terms) if is_call else None,
+        first_token=_first_token(span, terms, convention) if kind == "inference" else None,
+        agent=agent,
+        agent_named=agent_named,
+        agent_id=text(get("agent_id")),
+        agent_version=text(get("agent_version")),
+        call_id=text(get("agent_call")),
+        tool=_tool(span, terms, convention) if kind == "tool" else "",
+        tool_call_id=text(get("tool_call")) if kind == "tool" else "",
+        session=text(get("session")),
+        user=text(get("user")),
+        experiments=_experiments(span, said, source, terms),
+        run_id=text(get("run")),
+        hold_id=text(get("hold")),
+        environment=text(get("environment")) or source.environment,
+        release=text(get("release")) or source.release,
+        service=source.service,
+        log=log,
+    )
+
+
+def _kind(span: Span, said: _Said, terms: dict[Term, Value], convention: str) -> Kind:
+    if span.name == litellm.RAW_REQUEST or terms.get("log_kind") == "pending_span":
+        return "other"
+    kind = listed_kind(said.kinds) if said.kinds else None
+    if kind == "agent" and convention == "vercel_ai" and "agent" not in said.terms:
+        # Without a name it is one call among others, which has a span of its own.
+        return "workflow"
+    return kind or _guess(span.name, said)
+
+
+def _guess(name: str, said: _Said) -> Kind:
+    """What a span is that does not say it: by its name, or by what only such a span has."""
+    terms = said.terms
+    if name.startswith(("invoke_agent", "agent_run [")) or (name == "agent run" and "agent" in terms):
+        return "agent"
+    if name.startswith(("execute_tool ", "running tool")) and "tool" in terms:
+        return "tool"
+    counts = not _COUNT_TERMS.isdisjoint(terms) or any(one in USAGE_OBJECTS for one in said.objects)
+    if counts and "model" in terms:
+        return "embedding" if "embed" in str(terms["model"]).lower() else "inference"
+    return "other"
+
+
+def _read_objects(attributes: Attributes, objects: list[str], terms: dict[Term, Value]) -> None:
+    for attribute in objects:
+        paths = OBJECTS.get(attribute)
+        if not paths or all(term in terms for term in paths.values()):
+            continue
+        if inner := mapping(attributes[attribute]):
+            for path, term in paths.items():
+                if (value := at(inner, path)) is not None:
+                    terms.setdefault(term, value)
+
+
+def _usage(
+    attributes: Attributes, objects: list[str], terms: dict[Term, Value], provider: str, embedding: bool
+) -> UsageInput | UsageProblem | None:
+    counts: dict[str, object] = {name: terms[name] for name in COUNTS if name in terms}
+    counting = Counting()
+    if "reasoning_beside" in terms and "reasoning" not in counts:
+        counts["reasoning"] = terms["reasoning_beside"]
+        counting = Counting(reasoning_inside=False)
+    plain = work_out_usage(counts, counting, embedding=embedding) if counts else None
+    best = _details(plain)
+    for attribute in USAGE_OBJECTS:
+        if attribute in objects and (inner := mapping(attributes[attribute])):
+            found = work_out_usage(*read_usage_object(attribute, inner, provider), embedding=embedding)
+            # An object is believed where it tells more than the plain attributes do.
+            if isinstance(found, UsageInput) and _details(found) > best:
+                plain, best = found, _details(found)
+            elif plain is None:
+                plain = found
+    return plain
+
+
+def _details(usage: UsageInput | UsageProblem | None) -> int:
+    """How many parts are told apart; -1 when there is no usage at all."""
+    if not isinstance(usage, UsageInput):
+        return -1
+    return (
+        (usage.cache_read_tokens > 0)
+        + (usage.cache_write_tokens > 0)
+        + (usage.cache_write_1h_tokens > 0)
+        + (usage.reasoning_tokens > 0)
+        + (usage.audio_input_tokens > 0)
+        + (usage.audio_output_tokens > 0)
+    )
+
+
+def _tier(value: Value) -> ServiceTier:
+    return _TIERS.get(normalise_tier(text(value)), "standard")
+
+
+def _reported_cost(terms: dict[Term, Value]) -> Decimal | None:
+    if "cost" in terms:
+        return cost(terms["cost"])
+    doubtful = cost(terms.get("doubtful_cost"))
+    return doubtful or None
+
+
+def _failure(span: Span, terms: dict[Term, Value], is_call: bool) -> tuple[bool, str, str]:
+    error_type = text(terms.get("error_type"))
+    status = tokens(terms["http_status"]) if is_call and "http_status" in terms else 0
+    refused = isinstance(status, int) and 400 <= status < 600
+    failed = (
+        span.status == ERROR or bool(error_type) or refused or text(terms.get("level")).upper() == "ERROR"
+    )
+    if not failed:
+        return False, "", ""
+    message = text(terms.get("error_message"), 500)
+    for event in span.events:
+        if event.name == "exception":
+            error_type = error_type or text(event.attributes.get("exception.type"))
+            message = message or text(event.attributes.get("exception.message"), 500)
+    return (
+        True,
+        error_type or (str(status) if refused else "_OTHER"),
+        message or text(span.status_message, 500),
+    )
+
+
+def _first_token(span: Span, terms: dict[Term, Value], convention: str) -> int | None:
+    """Nanoseconds from the start to the first token; None when unknown or not within the span."""
+    length = span.end - span.start
+    found: float | None = None
+    if "first_token_s" in terms:
+        found = _scaled(terms["first_token_s"], _SECOND)
+    elif "first_token_ms" in terms:
+        found = _scaled(terms["first_token_ms"], 1_000_000)
+    elif "first_token_unsure" in terms:
+        is_ms = convention == "strands" or text(terms.get("provider")) == strands.PROVIDER
+        found = _scaled(terms["first_token_unsure"], 1_000_000 if is_ms else _SECOND)
+        if found is not None and found > length > 0 and not is_ms:
+            found /= 1000
+    elif "first_token_at" in terms and (time := moment(terms["first_token_at"])) is not None:
+        found = float(time - span.start)
+    if found is None:
+        found = next(
+            (float(event.time - span.start) for event in span.events if event.name in FIRST_TOKEN_EVENTS),
+            None,
+        )
+    # Clients measure it with another clock than the span: a millisecond more than the whole is still it.
+    if found is None or not 0 <= found <= length + 1_000_000:
+        return None
+    return min(int(found), length)
+
+
+def _scaled(value: Value, unit: int) -> float | None:
+    number = seconds(value)
+    return None if number is None else number * unit
+
+
+def _agent(
+    span: Span, terms: dict[Term, Value], kind: Kind, convention: str, source: _Source
+) -> tuple[str, bool]:
+    name = text(terms.get("agent"))
+    if kind != "agent":
+        return name, bool(name)
+    name = name or text(terms.get("agent_weak")) or _behind_prefix(span.name)
+    if name or convention in _NAMED_BY_SPAN:
+        return name or text(span.name), True
+    # "Agent workflow" around the agent itself is named by nobody.
+    return source.service if span.name.startswith("invoke_agent") else text(span.name), False
+
+
+def _tool(span: Span, terms: dict[Term, Value], convention: str) -> str:
+    name = text(terms.get("tool")) or text(terms.get("tool_weak"))
+    return name or _behind_prefix(span.name) or text(span.name)
+
+
+def _behind_prefix(name: str) -> str:
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            return text(name[len(prefix) :].rstrip("]") if prefix.endswith("[") else name[len(prefix) :])
+    return ""
+
+
+def _experiments(
+    span: Span, said: _Said, source: _Source, terms: dict[Term, Value]
+) -> tuple[tuple[str, str], ...]:
+    found = [*said.experiments, *source.experiments]
+    if "flag_key" in terms and "flag_variant" in terms:
+        found.append((text(terms["flag_key"]), _variant(terms["flag_variant"])))
+    for event in span.events:
+        if event.name in FLAG_EVENTS:
+            flag = _say(event.attributes).terms
+            found.append((text(flag.get("flag_key")), _variant(flag.get("flag_variant"))))
+    if not found:
+        return ()
+    variants: dict[str, str] = {}
+    for key, variant in found:
+        if key and variant and len(variants) < _MAX_EXPERIMENTS:
+            variants.setdefault(key, variant)
+    return tuple(sorted(variants.items()))
