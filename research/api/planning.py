@@ -80,6 +80,11 @@ class PlanSchema(serializers.Serializer):
     metric = serializers.CharField()
     kind = serializers.CharField()
     engine = serializers.CharField()
+    method = serializers.CharField(help_text="What the plan is made by, in words.")
+    inflation = serializers.FloatField(
+        allow_null=True,
+        help_text="Units over those of the fixed horizon, before rounding; null without an mde.",
+    )
     alpha = serializers.FloatField()
     power = serializers.FloatField()
     mean = serializers.FloatField()
@@ -117,6 +122,8 @@ def _rendered(planned: Planned) -> dict[str, Any]:
         "metric": planned.metric.key,
         "kind": design.kind,
         "engine": design.engine,
+        "method": design.method,
+        "inflation": None if plan is None else plan.inflation,
         "alpha": design.alpha,
         "power": design.power,
         "mean": design.mean,

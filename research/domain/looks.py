@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from .statistics.group_sequential import boundaries, rejection_probability
+from .statistics.group_sequential import boundaries, drift_for_power
 from .statistics.results import Comparison, MetricResult, Settings
 from .statistics.spending import Spending
 
@@ -20,24 +19,6 @@ class DueLook:
     planned: float
     fraction: float
     final: bool
-
-
-@lru_cache(maxsize=256)
-def drift_for_power(looks: int, alpha: float, power: float, spending: Spending) -> float:
-    """The mean of z at full information with which one of ``looks`` evenly spaced looks crosses with ``power``.
-
-    By bisection on :func:`group_sequential.rejection_probability` (Jennison & Turnbull 2000, chapter 7).
-    """
-    fractions = tuple(number / looks for number in range(1, looks + 1))
-    bounds = boundaries(fractions, alpha, spending, final=True)
-    low, high = 0.0, 20.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if rejection_probability(fractions, bounds, middle)[-1] < power:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
 
 
 def information_fraction(one: Comparison, settings: Settings, looks: int) -> float | None:

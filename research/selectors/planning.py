@@ -11,6 +11,7 @@ from research.domain.statistics.comparison import summarise
 from research.domain.statistics.moments import Moments
 from research.domain.statistics.planning import Design, Plan, minimum_detectable_effect, sample_size
 from research.domain.statistics.results import ArmData
+from research.domain.statistics.spending import Spending
 from research.domain.statistics.values import ArmSummary
 from research.models import Experiment, Metric
 
@@ -148,6 +149,8 @@ def _design(row: Experiment, metric: Metric, history: History | None, asked: dic
             units_per_day=asked.get("units_per_day", None if history is None else history.units_per_day),
             engine=asked.get("engine", settings["engine"]),
             tuning_n=settings["tuning_n"],
+            looks=settings["planned_looks"],
+            spending=Spending(settings["spending"]),
         )
     except ValueError as error:
         raise Invalid("cannot_plan", f"This cannot be planned: {error}.") from None

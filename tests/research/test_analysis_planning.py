@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from research.domain.statistics.planning import Design, minimum_detectable_effect, sample_size
+from research.domain.statistics.planning import (
+    Design,
+    inflation_factor,
+    minimum_detectable_effect,
+    sample_size,
+)
+from research.domain.statistics.spending import Spending
 from research.models import Experiment
 from tests.research.results_world import make_experiment
 from tests.research.test_analysis_results import MEAN, drawn, fill, people
@@ -135,3 +141,29 @@ def test_permissions() -> None:
     assert Api("ingest")("POST", "/prompt/plan", {"mean": 0.1}).status_code == 403
     assert Api("ingest")("GET", "/prompt/pairs/analysis?metric=rating").status_code == 403
     assert Experiment.objects.count() == 1
+
+
+def test_an_experiment_with_looks_is_planned_by_its_looks() -> None:
+    row = make_experiment(metrics=MEAN)
+    settings = {"engine": "group_sequential", "planned_looks": 4, "spending": "pocock"}
+    Experiment.objects.filter(pk=row.pk).update(analysis=settings)
+    asked = {"mean": 10, "variance": 9, "mde": 0.3}
+    answer = plan(asked).json()
+    fixed = plan({**asked, "engine": "fixed"}).json()
+    design = Design(
+        "mean", 10.0, 9.0, mde=0.3, corrected=False, engine="group_sequential", looks=4,
+        spending=Spending("pocock"),
+    )  # fmt: skip
+    wanted = sample_size(design)
+    assert answer["sample_size"]["baseline_units"] == wanted.baseline_units
+    assert answer["method"] == "group sequential, 4 evenly spaced looks, Pocock type spending"
+    assert answer["inflation"] == pytest.approx(inflation_factor(design), rel=1e-12)
+    assert answer["inflation"] > 1.15
+    total = fixed["sample_size"]["total_units"] * answer["inflation"]
+    assert answer["sample_size"]["total_units"] == pytest.approx(total, abs=4)
+    assert (fixed["method"], fixed["inflation"]) == ("fixed horizon", 1)
+    bayesian = plan({**asked, "engine": "bayesian"}).json()
+    assert bayesian["sample_size"] == fixed["sample_size"]
+    assert bayesian["method"] == "fixed horizon: a Bayesian analysis has no power of its own"
+    units = plan({"mean": 10, "variance": 9, "units": wanted.total_units}).json()
+    assert (units["inflation"], units["detectable"]) == (None, pytest.approx(0.3, rel=1e-3))

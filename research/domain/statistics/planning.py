@@ -7,10 +7,17 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr, ndtri
 
+from .group_sequential import boundaries, drift_for_power, rejection_probability
 from .sequential import TUNING_N, critical_value
+from .spending import Spending
 from .values import Engine, Kind, Scale, check_alpha, check_finite
 
 LARGEST_N = 10**15
+METHODS = {
+    "fixed": "fixed horizon",
+    "sequential": "confidence sequence, at its critical value for the planned units",
+    "bayesian": "fixed horizon: a Bayesian analysis has no power of its own",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,7 @@ class Design:
     |mean| with scale ``relative``. ``arms`` counts the baseline; with ``corrected`` alpha is divided among
     the other arms (the first step of Holm). ``variance_reduction`` is what CUPED is expected to take away.
     ``units_per_day`` are new units of all arms together. ``allocation`` is the treatment arm's units per
-    unit of the baseline.
+    unit of the baseline. ``looks`` (evenly spaced) and ``spending`` are those of a group sequential design.
     """
 
     kind: Kind
@@ -39,6 +46,8 @@ class Design:
     units_per_day: float | None = None
     engine: Engine = "fixed"
     tuning_n: float = TUNING_N
+    looks: int = 5
+    spending: Spending = Spending()
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
@@ -70,10 +79,22 @@ class Design:
         """Alpha of one comparison."""
         return self.alpha / (self.arms - 1) if self.corrected else self.alpha
 
+    @property
+    def method(self) -> str:
+        """What the plan is made by, in words."""
+        if self.engine == "group_sequential":
+            names = {"obrien_fleming": "O'Brien-Fleming", "pocock": "Pocock", "power": "power"}
+            family = names[self.spending.family]
+            return f"group sequential, {self.looks} evenly spaced looks, {family} type spending"
+        return METHODS[self.engine]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Units of the baseline arm, of each other arm and of all; ``days`` None without a rate."""
+    """Units of the baseline arm, of each other arm and of all; ``days`` None without a rate.
+
+    ``inflation`` is how many times the units of the fixed horizon they are, before rounding.
+    """
 
     baseline_units: int
     treatment_units: int
@@ -81,6 +102,19 @@ class Plan:
     days: int | None
     absolute_mde: float
     relative_mde: float | None
+    inflation: float = 1.0
+
+
+def inflation_factor(design: Design) -> float:
+    """Units that a group sequential design needs at most, over those of the fixed horizon: ``(drift / d)^2``.
+
+    Drift is the mean of z at full information at which one of the looks crosses with the power, d that of a
+    single look (Jennison & Turnbull 2000, chapter 2.3). 1 for every other engine.
+    """
+    if design.engine != "group_sequential":
+        return 1.0
+    drift = drift_for_power(design.looks, design.level, design.power, design.spending)
+    return (drift / _drift(_fixed_value(design), design.power)) ** 2
 
 
 def sample_size(design: Design) -> Plan:
@@ -91,12 +125,14 @@ def sample_size(design: Design) -> Plan:
     sqrt(p_C q_C + p_T q_T / a))^2 / mde^2``, pooled under no effect as its z test (Fleiss, Levin & Paik 2003,
     eq. 4.14, without continuity correction). Relative effects: the standard error grows with the effect, see
     :func:`minimum_detectable_effect`. Sequential: z is the critical value at the total reached, found by
-    iteration. ValueError without an mde, when a share would leave (0, 1), and above 1e15 units.
+    iteration. Group sequential: times :func:`inflation_factor`, the units at the last look. Bayesian: as the fixed
+    horizon. ValueError without an mde, when a share would leave (0, 1), and above 1e15 units.
     """
     if design.mde is None:
         raise ValueError("a sample size needs the smallest effect to detect")
     effect = design.mde
-    n = _units(design, effect, _fixed_value(design))
+    fixed = _units(design, effect, _fixed_value(design))
+    n = fixed * inflation_factor(design)
     if design.engine == "sequential":
         for _ in range(60):
             total = max(60.0, n * (1 + design.allocation))
@@ -111,9 +147,8 @@ def sample_size(design: Design) -> Plan:
     total_units = baseline + treatment * (design.arms - 1)
     days = math.ceil(total_units / design.units_per_day) if design.units_per_day else None
     absolute = effect * abs(design.mean) if design.scale == "relative" else effect
-    return Plan(
-        baseline, treatment, total_units, days, absolute, absolute / abs(design.mean) if design.mean else None
-    )
+    relative = absolute / abs(design.mean) if design.mean else None
+    return Plan(baseline, treatment, total_units, days, absolute, relative, n / fixed)
 
 
 def power(design: Design, baseline_units: float) -> float:
@@ -121,11 +156,19 @@ def power(design: Design, baseline_units: float) -> float:
 
     ``1 - Phi(z - d) + Phi(-z - d)``, both tails, d = effect / SE at that effect; for proportions the
     boundary is pooled (null) and the spread is not, as ``statsmodels.power_proportions_2indep``. For the
-    sequential engine, of crossing at that number of units, which is less than by then.
+    sequential engine, of crossing at that number of units, which is less than by then. Group sequential: of
+    crossing at one of the looks, the last at that number of units.
     """
     if design.mde is None:
         raise ValueError("power needs the effect that is there")
     z = _fixed_value(design)
+    if design.engine == "group_sequential":
+        absolute, null, spread = _spreads(design, design.mde)
+        fractions = tuple(number / design.looks for number in range(1, design.looks + 1))
+        bounds = boundaries(fractions, design.level, design.spending, final=True)
+        # Pooled under no effect and not under the effect: the mean of z against a boundary of the same power.
+        drift = (abs(absolute) * math.sqrt(baseline_units) - z * math.sqrt(null)) / math.sqrt(spread) + z
+        return rejection_probability(fractions, bounds, drift)[-1]
     if design.engine == "sequential":
         z = critical_value(baseline_units * (1 + design.allocation), design.level, design.tuning_n)
     return _power(design, design.mde, baseline_units, z)
@@ -138,10 +181,12 @@ def minimum_detectable_effect(design: Design, baseline_units: float) -> float:
     ``SE^2 = (s_T^2/a + s_C^2 (1 + e)^2)/(n m^2)`` for an effect e and a positive m, ``e = d SE`` is the quadratic
     ``(n m^2 - d^2 s_C^2) e^2 - 2 d^2 s_C^2 e - d^2 (s_C^2 + s_T^2/a) = 0``, whose positive root this is; there is
     none while ``n m^2 <= d^2 s_C^2`` (first-order delta, as :func:`relative.relative_effect`). Proportions,
-    whose spread moves with the effect, by bisection.
+    whose spread moves with the effect, by bisection. Group sequential: with the units that the fixed horizon
+    would have needed, fewer by :func:`inflation_factor`.
     """
     if not baseline_units >= 2:
         raise ValueError("an arm needs two units or more")
+    baseline_units /= inflation_factor(design)
     z = _fixed_value(design)
     if design.engine == "sequential":
         z = critical_value(baseline_units * (1 + design.allocation), design.level, design.tuning_n)
