@@ -20,6 +20,7 @@ from financial.admin.cost_filters import COST_TYPES
 from financial.admin.imports import import_progress
 from financial.models import CostEvent, CostImport
 
+from .experiments import experiments_context
 from .overview import BUDGETS_SHOWN, STACKS, Overview, Period, Row, Stack, read_overview
 
 DEFAULT_STACK = "cost_type"
@@ -29,7 +30,7 @@ MOVING = (CostImport.State.QUEUED, CostImport.State.RUNNING)
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds ``desk`` to the index page's context: what whoever asks may see."""
     # Not "opts" and its like, which the theme takes for its own.
-    context["desk"] = _desk(request)
+    context["desk"] = {**_desk(request), "experiments": experiments_context(request)}
     return context
 
 
