@@ -7,7 +7,7 @@ duration; no setting or connection option of the application can.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,13 +15,7 @@ import pytest
 from django.core.management.commands import flush
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from agent_factory_site.common.db.triggers import (
-    PREFIX,
-    TriggerSql,
-    append_only,
-    append_only_tables,
-    remove_append_only,
-)
+from agent_factory_site.common.db.triggers import PREFIX, append_only_tables, remove_append_only
 from financial.db import price_triggers
 
 DERIVED = frozenset({"django_content_type", "auth_permission"})
@@ -32,37 +26,38 @@ def append_only_lifted(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """Within the block, append-only tables of this (test) database can be emptied."""
     connection = connections[using]
     tables = sorted(append_only_tables(connection))
-    # On SQLite put back as they were: a trigger may have a condition of its own.
-    written = _sqlite_triggers(connection) if connection.vendor == "sqlite" else []
+    # Put back as they were: a trigger may have a condition of its own.
+    written = _triggers(connection)
 
-    def run(statements_of: Any, guard_of_prices: Any) -> None:
+    def run(statements: Iterable[str]) -> None:
         with connection.cursor() as cursor:
-            for table in tables:
-                for statement in getattr(statements_of(table), connection.vendor):
-                    cursor.execute(statement)
-            for statement in guard_of_prices(connection.vendor):
+            for statement in statements:
                 cursor.execute(statement)
 
-    run(remove_append_only, price_triggers.remove)
+    for table in tables:
+        run(getattr(remove_append_only(table), connection.vendor))
+    run(price_triggers.remove(connection.vendor))
     try:
         yield
     finally:
+        run(written)
+        run(price_triggers.install(connection.vendor))
+
+
+def _triggers(connection: Any) -> list[str]:
+    """The statements that made the append-only triggers; those of partitions come with their table's."""
+    with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            run(
-                lambda table: TriggerSql([sql for name, sql in written if name == table], []),
-                price_triggers.install,
+            cursor.execute(
+                "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s", [f"{PREFIX}%"]
             )
         else:
-            run(append_only, price_triggers.install)
-
-
-def _sqlite_triggers(connection: Any) -> list[tuple[str, str]]:
-    """Tables and statements of the append-only triggers."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s", [f"{PREFIX}%"]
-        )
-        return [(table, sql) for table, sql in cursor.fetchall()]
+            cursor.execute(
+                "SELECT pg_get_triggerdef(oid) FROM pg_trigger "
+                "WHERE tgname LIKE %s AND NOT tgisinternal AND tgparentid = 0",
+                [f"{PREFIX}%"],
+            )
+        return [sql for (sql,) in cursor.fetchall()]
 
 
 @contextmanager

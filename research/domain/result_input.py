@@ -29,7 +29,8 @@ class ResultInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """One measured value of one unit, under an id that is unique within its experiment.
 
     ``metric`` is the key of a metric, a part of a ratio or a built-in source. ``covariate`` is the same
-    measure from before exposure. Scores may name their ``judge`` and its version.
+    measure from before exposure. Scores may name their ``judge`` and its version. A higher ``revision`` takes
+    the place of a lower one of the same event, whatever the order in which they arrive.
     """
 
     unit_id: str
@@ -40,6 +41,7 @@ class ResultInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     covariate: float | None = None
     judge: str | None = None
     judge_version: str | None = None
+    revision: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
 
 
 ResultItem = ResultInput | list[FieldError]
@@ -169,7 +171,10 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def content_digest(result: ResultInput) -> UUID:
-    """A digest of what was said, the same however it was written: time zone, 1 or 1.0, empty or absent."""
+    """A digest of what was said, the same however it was written: time zone, 1 or 1.0, empty or absent.
+
+    The revision is no part of it.
+    """
     said = (
         result.unit_id,
         result.metric,

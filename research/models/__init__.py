@@ -11,6 +11,7 @@ from .results import (
     PairedResult,
     QuantileBucket,
     ResultEvent,
+    ResultRevision,
     ResultSource,
     UnitMetric,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Phase",
     "QuantileBucket",
     "ResultEvent",
+    "ResultRevision",
     "ResultSource",
     "RunningPeriod",
     "UnitMetric",

@@ -51,13 +51,14 @@ class Judge(models.Model):
 
 
 class ResultEvent(models.Model):
-    """One measured value of one unit; never changed.
+    """One measured value of one unit, as its highest revision says it.
 
     ``key`` is 128 bits of SHA-256 over experiment and event id, ``content`` a digest of everything else: the
-    same event again changes nothing, another one under its id is refused.
+    same event again changes nothing, another one under its id and revision is refused. A higher revision
+    takes its place; what it said before the table keeps in ``ResultRevision``.
     """
 
-    audit_exempt = "append-only; each recorded batch is one audit event, which the rows name"
+    audit_exempt = "each recorded batch is one audit event, which the rows name; former values are kept"
 
     key = models.UUIDField(primary_key=True, editable=False)
     content = models.UUIDField()
@@ -79,8 +80,12 @@ class ResultEvent(models.Model):
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
     audit = models.UUIDField()
+    revision = models.IntegerField(default=0, db_default=0)
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(revision__gte=0), name="research_resultevent_revision"),
+        ]
         indexes = [
             # A source belongs to one experiment: its results in the order of units.
             models.Index(fields=["source", "entity"], name="research_result_unit"),
@@ -88,6 +93,35 @@ class ResultEvent(models.Model):
 
     def __str__(self) -> str:
         return self.event_id
+
+
+class ResultRevision(models.Model):
+    """What a result said before a higher revision took its place; never changed.
+
+    ``audit`` is the batch that recorded it, ``replaced_by`` the one that replaced it.
+    """
+
+    audit_exempt = "append-only; each recorded batch is one audit event, which the rows name"
+
+    pk = models.CompositePrimaryKey("event_id", "revision")
+    event = models.ForeignKey(
+        ResultEvent, on_delete=models.PROTECT, related_name="former", db_index=False, db_constraint=False
+    )
+    revision = models.IntegerField()
+    content = models.UUIDField()
+    value = models.FloatField()
+    covariate = models.FloatField(null=True)
+    judge = models.ForeignKey(
+        Judge, null=True, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+    audit = models.UUIDField()
+    replaced_at = models.DateTimeField()
+    replaced_by = models.UUIDField()
+
+    def __str__(self) -> str:
+        return f"{self.event_id} {self.revision}"
 
 
 class UnitMetric(models.Model):

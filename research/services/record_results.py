@@ -38,9 +38,10 @@ from research.selectors.definitions import get_definition
 from research.selectors.result_rules import Periods, metric_rules, running_periods
 from research.selectors.unit_streams import UNIT_COLUMNS, Unit
 
+from .replace_results import Former, Newer, replace_results
 from .result_names import Names, resolve_names
 from .sum_locks import hold_sums_still
-from .unit_sums import CHUNK, Result, take_results
+from .unit_sums import CHUNK, Changes, Result, additions, retake_results, take_results
 
 MAX_FUTURE: Final = timedelta(hours=24)
 CONFLICT: Final = FieldError(
@@ -54,11 +55,11 @@ OUTSIDE: Final = FieldError(
 )
 _COLUMNS: Final = (
     "key", "content", "event_id", "experiment_id", "source_id", "entity_id", "value", "covariate",
-    "judge_id", "occurred_at", "recorded_at", "audit",
+    "judge_id", "occurred_at", "recorded_at", "audit", "revision",
 )  # fmt: skip
 _TYPES: Final = (
     "uuid", "uuid", "text", "uuid", "bigint", "bigint", "float8", "float8",
-    "bigint", "timestamptz", "timestamptz", "uuid",
+    "bigint", "timestamptz", "timestamptz", "uuid", "int",
 )  # fmt: skip
 
 
@@ -88,8 +89,9 @@ def record_results(*, experiment: UUID | str, results: Sequence[ResultItem]) -> 
     """Record a batch of results of one experiment, named by id or key.
 
     An item that is a list of errors (it did not decode) is passed through as rejected. A repeated event (same
-    event id and content) changes nothing; the same id with other content is rejected as ``event_conflict``.
-    Good items are recorded whatever becomes of the others. Raises :class:`NotFound`.
+    event id and content) changes nothing, nor does a lower revision than the one known; a higher one takes
+    its place. Other content under the same id and revision is rejected as ``event_conflict``. Good items are
+    recorded whatever becomes of the others. Raises :class:`NotFound`.
     """
     definition = get_definition(experiment)
     rules = metric_rules(definition.id)
@@ -145,7 +147,9 @@ def _identify(
         first = found.get(key.int)
         if first is None:
             found[key.int] = _Pending(index, item, key, content)
-        elif first.content == content:
+        elif item.revision > first.result.revision:
+            found[key.int] = _Pending(index, item, key, content, [first.index, *first.repeats])
+        elif item.revision < first.result.revision or first.content == content:
             first.repeats.append(index)
         else:
             outcome.rejected[index] = [CONFLICT]
@@ -184,30 +188,41 @@ def _store(
         repeated = [item for item, _ in rows if item.key not in claimed]
         known = _known([*(item.key for item in repeated), *refused])
         taken = [(item, unit) for item, unit in rows if item.key in claimed]
-        if taken:
-            additions = take_results(
-                [Result(unit, item.result.metric, _measured(item.result)) for item, unit in taken],
-                rules,
-                names.sources,
+        newer = [
+            Newer(
+                known[item.key],
+                unit,
+                item.result.metric,
+                dict(zip(_COLUMNS, _row(experiment, item, unit, names, now, audit), strict=True)),
             )
-            changes = {"experiment": str(experiment), "results": len(taken)}
+            for item, unit in rows
+            if item.key not in claimed
+            and known[item.key].precedes(item.result, unit.entity, names.sources[item.result.metric])
+        ]
+        if taken or newer:
+            sums = Changes()
+            new = [Result(unit, item.result.metric, _measured(item.result)) for item, unit in taken]
+            take_results(new, rules, names.sources, sums)
+            if newer:
+                retake_results(replace_results(newer), rules, names.sources, sums)
+            changed = [item.key for item, _ in taken] + [each.former.key for each in newer]
             told = audit_insert(
                 action="record",
                 target_type="research.ResultEvent",
-                target_id=str(taken[0][0].key) if len(taken) == 1 else "",
-                changes=changes,
+                target_id=str(changed[0]) if len(changed) == 1 else "",
+                changes={"experiment": str(experiment), "results": len(changed)}
+                | ({"replaced": len(newer)} if newer else {}),
                 event_id=audit,
             )
-            publish(ResultsRecorded(experiment=str(experiment), batch=str(audit), results=len(taken)))
+            publish(ResultsRecorded(experiment=str(experiment), batch=str(audit), results=len(changed)))
             # Rows shared with other writers are locked from here to the commit.
-            write_all(connection, [told, *additions])
-    for item, _ in taken:
-        outcome.accepted.append(item.index)
-        outcome.duplicates.extend(item.repeats)
+            write_all(connection, [told, *additions(sums, {rule.id: rule for rule in rules})])
+    stored = claimed | {each.former.key for each in newer}
     for item in pending:
-        if item.key in claimed:
-            continue
-        if item.key in known and known[item.key] == item.content:
+        if item.key in stored:
+            outcome.accepted.append(item.index)
+            outcome.duplicates.extend(item.repeats)
+        elif item.key in known and known[item.key].covers(item.result, item.content):
             outcome.duplicates.extend(item.places)
         else:
             error = CONFLICT if item.key in known else refused[item.key]
@@ -257,6 +272,7 @@ def _row(
         result.occurred_at,
         now,
         audit,
+        result.revision,
     )
 
 
@@ -265,9 +281,9 @@ def _measured(result: ResultInput) -> Measured:
     return Measured(float(result.value), result.occurred_at, result.event_id, covariate)
 
 
-def _known(keys: Sequence[UUID]) -> dict[UUID, UUID]:
-    found: dict[UUID, UUID] = {}
+def _known(keys: Sequence[UUID]) -> dict[UUID, Former]:
+    found: dict[UUID, Former] = {}
     for start in range(0, len(keys), CHUNK):
         rows = ResultEvent.objects.filter(key__in=keys[start : start + CHUNK])
-        found.update(rows.values_list("key", "content"))
+        found.update((row[0], Former(*row)) for row in rows.values_list(*Former._fields))
     return found

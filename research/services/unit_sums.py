@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
@@ -20,8 +21,8 @@ from research.db.unit_rows import put_unit_rows
 from research.domain.arm_sums import COUNTS, NOTHING, Shifts, Sums, contribution, difference, exact_total
 from research.domain.arm_totals import QUANTILE, ArmKey, shifts_of
 from research.domain.sketch import bucket_of
-from research.domain.unit_values import Measured, MetricRule, UnitPoint, UnitValues, first_of
-from research.models import ArmSums, MetricShift, QuantileBucket, UnitMetric
+from research.domain.unit_values import Measured, MetricRule, UnitPoint, UnitValues, first_of, values_of
+from research.models import ArmSums, MetricShift, QuantileBucket, ResultEvent, UnitMetric
 from research.selectors.result_rules import stored_shifts
 from research.selectors.unit_streams import VALUE_COLUMNS, Unit
 
@@ -44,6 +45,15 @@ class Result(NamedTuple):
     measured: Measured
 
 
+class Revised(NamedTuple):
+    """A result that says something else than before: of which unit, from which source, and both values."""
+
+    unit: Unit
+    source: str
+    before: float
+    after: float
+
+
 @dataclass(slots=True)
 class Changes:
     """Before and after of each unit in each arm, and what is counted for quantiles."""
@@ -55,9 +65,9 @@ class Changes:
 
 
 def take_results(
-    results: Sequence[Result], rules: Sequence[MetricRule], sources: Mapping[str, int]
-) -> list[Addition]:
-    """Update the values of units, and answer what the sums of arms have to be added to.
+    results: Sequence[Result], rules: Sequence[MetricRule], sources: Mapping[str, int], changes: Changes
+) -> None:
+    """Update the values of units, and note in ``changes`` what that does to the sums of their arms.
 
     ``sources`` are the numbers of all sources of the experiment. Units that are left out of the analysis have
     values and are in no sums. A fixed number of statements whatever the number of results.
@@ -70,7 +80,6 @@ def take_results(
     wanted = touched.union(*(rule.sources for rule in rules)) if rules else touched
     entities = sorted(by_unit)
     states = unit_values({sources[name]: name for name in wanted if name in sources}, entities)
-    changes = Changes()
     written: dict[tuple[int, int], tuple[Any, ...]] = {}
     for entity in entities:
         mine = by_unit[entity]
@@ -97,7 +106,60 @@ def take_results(
             key = sources[name], entity
             written[key] = (*key, unit.phase, unit.variant, *value_row(state[name]))
     put_unit_rows([written[key] for key in sorted(written)])
-    return additions(changes, {rule.id: rule for rule in rules})
+
+
+def retake_results(
+    revised: Sequence[Revised], rules: Sequence[MetricRule], sources: Mapping[str, int], changes: Changes
+) -> None:
+    """Work out the values of units anew from their results, which now say something else; as ``take_results``.
+
+    Takes as many statements as there are sources, and reads every result of the units concerned.
+    """
+    by_unit: dict[int, list[Revised]] = defaultdict(list)
+    for each in revised:
+        by_unit[each.unit.entity].append(each)
+    touched = {each.source for each in revised}
+    rules = [rule for rule in rules if touched.intersection(rule.sources)]
+    wanted = touched.union(*(rule.sources for rule in rules)) if rules else touched
+    entities = sorted(by_unit)
+    states = unit_values({sources[name]: name for name in wanted if name in sources}, entities)
+    fresh = {
+        name: results_of(sources[name], sorted({each.unit.entity for each in revised if each.source == name}))
+        for name in sorted(touched)
+    }
+    rows: list[tuple[Any, ...]] = []
+    for entity in entities:
+        mine = by_unit[entity]
+        unit, state = mine[0].unit, states[entity]
+        news = {each.source for each in mine}
+        concerned = [] if unit.override else [rule for rule in rules if news.intersection(rule.sources)]
+        before = [rule.point([state.get(name) for name in rule.sources]) for rule in concerned]
+        for name in news:
+            now = values_of(fresh[name][entity])
+            assert now is not None
+            state[name] = now
+            rows.append((sources[name], entity, unit.phase, unit.variant, *value_row(now)))
+        for rule, old in zip(concerned, before, strict=True):
+            new = rule.point([state.get(name) for name in rule.sources])
+            arm = ArmKey(rule.id, unit.phase, unit.variant)
+            changes.arms[arm].append((old, new))
+            if rule.kind == QUANTILE:
+                for each in mine:
+                    if each.source == rule.key:
+                        changes.buckets[arm, bucket_of(each.before)] -= 1
+                        changes.buckets[arm, bucket_of(each.after)] += 1
+    put_unit_rows(sorted(rows, key=itemgetter(0, 1)))
+
+
+def results_of(source: int, entities: Sequence[int]) -> dict[int, list[Measured]]:
+    """Every result of ``entities`` from one source, by unit."""
+    found: dict[int, list[Measured]] = defaultdict(list)
+    for start in range(0, len(entities), CHUNK):
+        rows = ResultEvent.objects.filter(source=source, entity__in=entities[start : start + CHUNK])
+        said = rows.values_list("entity_id", "value", "occurred_at", "event_id", "covariate")
+        for entity, value, occurred_at, event_id, covariate in said:
+            found[entity].append(Measured(value, occurred_at, event_id, covariate))
+    return found
 
 
 def take_out(

@@ -14,7 +14,7 @@ from agent_factory_site.common.db.bulk import OutOfRange, upsert_add
 from agent_factory_site.common.errors import NotFound
 from agent_factory_site.common.models import AuditEvent
 from research.domain.arm_sums import COUNTS, Sums
-from research.models import ArmSums, MetricShift, ResultEvent, RunningPeriod, UnitMetric
+from research.models import ArmSums, MetricShift, ResultEvent, ResultRevision, RunningPeriod, UnitMetric
 from research.selectors.results import ExperimentResults, experiment_results
 from research.services.check_results import check_results
 from research.services.overrides import put_override
@@ -347,6 +347,20 @@ def test_results_cannot_be_changed() -> None:
             change()
 
 
+def test_no_update_takes_a_value_away_unkept() -> None:
+    row = make_experiment()
+    expose(row, ["a", "b"])
+    record(result("a", "cost", 1, "1"), result("b", "cost", 7, "2"))
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+        ResultEvent.objects.filter(event_id="1").update(revision=1, event_id="3")
+    ResultEvent.objects.filter(event_id="1").update(value=2, revision=1)
+    kept = ResultRevision.objects.get()
+    assert (kept.event.event_id, kept.revision, kept.value) == ("1", 0, 1)
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+        ResultRevision.objects.update(value=3)
+    assert check_results(experiment="prompt").differences > 0
+
+
 def test_a_batch_is_one_audit_event_and_a_fixed_number_of_statements() -> None:
     row = make_experiment()
     expose(row, [f"u{number}" for number in range(300)])
@@ -369,7 +383,7 @@ def test_a_batch_is_one_audit_event_and_a_fixed_number_of_statements() -> None:
     assert event.changes["results"] == 100
     many = statements(30, 200)
     # SQLite takes so many rows of events in a statement as it has parameters for.
-    rows = connection.features.max_query_params // 12 if connection.vendor == "sqlite" else 1000
+    rows = connection.features.max_query_params // 13 if connection.vendor == "sqlite" else 1000
     assert many - few == -(-1000 // rows) - -(-100 // rows)
     with CaptureQueriesContext(connection) as queries:
         experiment_results("prompt")

@@ -33,26 +33,33 @@ class TriggerSql(NamedTuple):
     postgresql: list[str]
 
 
-def append_only(table: str, removable: str = "") -> TriggerSql:
+def append_only(table: str, removable: str = "", replaceable: str = "") -> TriggerSql:
     """Statements that make ``table`` refuse UPDATE and DELETE (and TRUNCATE); safe to run twice.
 
     ``removable`` is a condition on ``OLD`` under which SQLite lets a DELETE through; PostgreSQL has none,
-    because partitions are dropped there.
+    because partitions are dropped there. ``replaceable`` is one on ``OLD`` and ``NEW`` under which an UPDATE
+    passes: the table then has to keep what stood there, by a trigger of its own.
     """
     drop = remove_append_only(table)
-    unless = f"WHEN NOT ({removable}) " if removable else ""
+    passing = {"UPDATE": replaceable, "DELETE": removable}
     sqlite = [
         f'CREATE TRIGGER "{PREFIX}{verb.lower()}_{table}" BEFORE {verb} ON "{table}" '
-        f"{unless if verb == 'DELETE' else ''}"
+        f"{f'WHEN NOT ({condition}) ' if condition else ''}"
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} refused'); END"
-        for verb in ("UPDATE", "DELETE")
+        for verb, condition in passing.items()
     ]
+    refused = f"FOR EACH ROW %sEXECUTE FUNCTION {FUNCTION}()"
+    verbs = "DELETE" if replaceable else "UPDATE OR DELETE"
     postgresql = [
         _FUNCTION_SQL,
-        f'CREATE TRIGGER "{PREFIX}row_{table}" BEFORE UPDATE OR DELETE ON "{table}" '
-        f"FOR EACH ROW EXECUTE FUNCTION {FUNCTION}()",
+        f'CREATE TRIGGER "{PREFIX}row_{table}" BEFORE {verbs} ON "{table}" {refused % ""}',
         guard_truncate(table),
     ]
+    if replaceable:
+        postgresql.append(
+            f'CREATE TRIGGER "{PREFIX}update_{table}" BEFORE UPDATE ON "{table}" '
+            f"{refused % f'WHEN (NOT ({replaceable})) '}"
+        )
     return TriggerSql(drop.sqlite + sqlite, drop.postgresql + postgresql)
 
 
@@ -79,6 +86,7 @@ def remove_append_only(table: str) -> TriggerSql:
         [f'DROP TRIGGER IF EXISTS "{PREFIX}{verb}_{table}"' for verb in ("update", "delete")],
         [
             f'DROP TRIGGER IF EXISTS "{PREFIX}row_{table}" ON "{table}"',
+            f'DROP TRIGGER IF EXISTS "{PREFIX}update_{table}" ON "{table}"',
             _on_each_part(table, f'DROP TRIGGER IF EXISTS "{PREFIX}truncate_{table}" ON %s'),
         ],
     )
@@ -106,18 +114,18 @@ class AppendOnly(Operation):
 
     reversible = True
 
-    def __init__(self, table: str, removable: str = "") -> None:
+    def __init__(self, table: str, removable: str = "", replaceable: str = "") -> None:
         self.table = table
-        self.removable = removable
+        self.conditions = {"removable": removable, "replaceable": replaceable}
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
-        return type(self).__name__, [self.table], {"removable": self.removable} if self.removable else {}
+        return type(self).__name__, [self.table], {key: said for key, said in self.conditions.items() if said}
 
     def state_forwards(self, app_label: str, state: Any) -> None:
         """The models do not change."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        self._run(schema_editor, append_only(self.table, self.removable))
+        self._run(schema_editor, append_only(self.table, **self.conditions))
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         self._run(schema_editor, remove_append_only(self.table))
