@@ -142,6 +142,17 @@ def test_one_bad_address_is_enough(addresses: list[str]) -> None:
     assert server.connections == 0
 
 
+@pytest.mark.parametrize("bad", ["10.0.0.1", "127.0.0.1", "::ffff:8.8.8.8", "fd12::1"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_bad_address_among_public_ones_is_enough(bad: str, place: int) -> None:
+    addresses = ["8.8.8.8", "2606:4700::1111"]
+    addresses.insert(place, bad)
+    resolver, _ = answering(addresses)
+    url = parse_url("http://mixed.example.test/")
+    with pytest.raises(OutgoingRefused, match=f"leads to {bad} "):
+        addresses_of(url, resolver=resolver, allowed=list, deadline=Deadline.within(20))
+
+
 def test_every_attempt_is_judged_afresh() -> None:
     resolver, asked = answering(["127.0.0.1"], ["10.0.0.1"])
     with serving() as server:
