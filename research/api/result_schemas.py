@@ -112,6 +112,7 @@ class ResultSchema(serializers.Serializer):
     covariate = serializers.FloatField(allow_null=True)
     judge = serializers.CharField(allow_null=True)
     judge_version = serializers.CharField(allow_null=True)
+    revision = serializers.IntegerField()
 
 
 class SrmSchema(serializers.Serializer):

@@ -183,6 +183,7 @@ def _result(experiment: str, item: ResultInput) -> dict[str, Any]:
         "covariate": item.covariate,
         "judge": item.judge,
         "judge_version": item.judge_version,
+        "revision": item.revision,
     }
 
 

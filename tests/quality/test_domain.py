@@ -23,7 +23,7 @@ CLOCKS = {"now", "today", "utcnow", "open"}
 IMPORT_ALL = """
 import importlib, importlib.util, sys
 sys.path.insert(0, {root!r})
-ALLOWED = {{"msgspec", "numpy", "re2", "_re2", "scipy"}}
+ALLOWED = {{"dateutil", "google", "msgspec", "numpy", "opentelemetry", "orjson", "re2", "_re2", "scipy", "six"}}
 class Allow:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ALLOWED:

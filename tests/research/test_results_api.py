@@ -38,6 +38,7 @@ def test_one_result_is_201_and_its_repeat_200(api: Api) -> None:
     assert response.json() == {
         "experiment": "prompt", "unit_id": "a", "metric": "cost", "value": 2.5, "event_id": "1",
         "occurred_at": "2026-03-02T10:00:00+00:00", "covariate": 1.0, "judge": None, "judge_version": None,
+        "revision": 0,
     }  # fmt: skip
     assert api("POST", "/prompt/results", said(covariate=1, value=2.50)).status_code == 200
     conflict = api("POST", "/prompt/results", said(value=3))
