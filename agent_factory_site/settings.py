@@ -170,7 +170,7 @@ X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "agent_factory_site.common.error_pages.csrf_failure"
 if PRODUCTION:
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
-    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^healthz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^healthz$", r"^metrics$"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
@@ -275,6 +275,11 @@ IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", default=20 * 1024**3)
 
 EXPERIMENTS_NEED_APPROVAL = env.bool("EXPERIMENTS_NEED_APPROVAL", default=False)
 
+# --- Published numbers and health ---------------------------------------------------------------
+
+METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS")
+METRIC_SAMPLED_SERIES = env.int("METRIC_SAMPLED_SERIES", default=200)
+
 # --- Background work ----------------------------------------------------------------------------
 
 REDIS_URL = "" if DEMO else env("REDIS_URL", default="")
@@ -323,6 +328,8 @@ CELERY_BEAT_SCHEDULE = {
     "refresh-budgets": {"task": "financial.refresh_budgets", "schedule": 60.0},
     "analyse-experiments": {"task": "research.analyse_experiments", "schedule": 3600.0},
     "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
+    "sample-metrics": {"task": "common.sample_metrics", "schedule": 60.0},
+    "prune-metric-samples": {"task": "common.prune_metric_samples", "schedule": 3600.0},
 }
 
 # --- Logs ---------------------------------------------------------------------------------------

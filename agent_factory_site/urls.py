@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from agent_factory_site.common import error_pages, health
 from agent_factory_site.common.api.documentation import DocsView, RootView, SchemaView
+from agent_factory_site.common.api.published_metrics import MetricsView
 from agent_factory_site.desk import views
 
 handler400 = error_pages.bad_request
@@ -17,6 +18,8 @@ handler500 = error_pages.server_error
 urlpatterns: list[URLPattern | URLResolver] = [
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
+    path("healthz", health.healthz, name="healthz"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("", views.root, name="root"),
     path("favicon.ico", views.favicon, name="favicon"),
     path("admin/", admin.site.urls),

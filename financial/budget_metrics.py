@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from agent_factory_site.common.metrics import Number, Sample, register
+from agent_factory_site.common.metrics import Number, Sample, register, shared
 from agent_factory_site.common.money import to_decimal
 from financial.domain.budget_state import Standing
 from financial.selectors.budget_totals import crossings_by_threshold, current_periods, overruns_by_cause
@@ -14,10 +14,12 @@ LABELS: Final = ("budget", "name", "entity_type", "entity_id", "period", "curren
 MAX_PERIODS: Final = 500
 """Periods that are published at most."""
 
+_periods = shared(current_periods)
+
 
 def _now(measure: Callable[[Standing], Number | None]) -> Callable[[], Iterable[Sample]]:
     def current() -> Iterable[Sample]:
-        for each in current_periods(MAX_PERIODS):
+        for each in _periods(MAX_PERIODS):
             names = (each.budget, each.name, each.entity_type, each.entity_id, each.key, each.currency)
             yield Sample(dict(zip(LABELS, names, strict=True)), measure(each.standing))
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from agent_factory_site.common.metrics import Number, Point, Sample, register
+from agent_factory_site.common.metrics import Number, Point, Sample, register, shared
 from agent_factory_site.common.money import to_decimal
 from financial.domain.grouping import SERIES_DIMENSIONS
 from financial.domain.ranges import EARLIEST, LATEST
-from financial.selectors.breakdown import CostSums, cost_breakdown
+from financial.selectors.breakdown import CostBreakdown, CostSums, cost_breakdown
 from financial.selectors.price_diff import pending_differences
 
 LABELS: Final = SERIES_DIMENSIONS
@@ -30,10 +30,14 @@ def _unpriced(sums: CostSums) -> int:
     return sums.unpriced
 
 
+@shared
+def _totals() -> CostBreakdown:
+    return cost_breakdown(start=EARLIEST, end=LATEST, group_by=LABELS, zone=UTC)
+
+
 def _now(measure: Measure) -> Callable[[], Iterable[Sample]]:
     def current() -> Iterable[Sample]:
-        found = cost_breakdown(start=EARLIEST, end=LATEST, group_by=LABELS, zone=UTC)
-        for group in found.groups:
+        for group in _totals().groups:
             labels = {name: label or "" for name, label in zip(LABELS, group.key, strict=True)}
             yield Sample(labels, measure(group.sums))
 

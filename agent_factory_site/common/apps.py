@@ -9,7 +9,7 @@ class CommonConfig(AppConfig):
     verbose_name = "Administration"
 
     def ready(self) -> None:
-        from . import kernel_metrics  # noqa: F401 - registers on import
+        from . import kernel_checks, kernel_metrics  # noqa: F401 - register on import
         from .audit.many_to_many import audit_many_to_many
 
         audit_many_to_many()

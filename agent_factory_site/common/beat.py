@@ -24,9 +24,10 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from .actors import Actor, acting
 from .db.idle import end_idle_transactions
 from .ids import uuid7
+from .selectors.leases import BEAT
 from .services.leases import acquire_lease, release_lease, renew_lease
 
-LEASE: Final = "beat"
+LEASE: Final = BEAT
 logger = get_logger(__name__)
 
 

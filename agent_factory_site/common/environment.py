@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +72,18 @@ class Environment(environ.Env):
                 f"{var}={text!r} is not a time with a zone, such as 2015-01-01T00:00:00Z."
             )
         return moment
+
+    def networks(self, var: str) -> list[IPv4Network | IPv6Network]:
+        """The value of ``var``: addresses and networks such as ``10.2.0.0/16``, separated by commas."""
+        found = []
+        for item in self.list(var, default=[]):
+            try:
+                found.append(ip_network(item))
+            except ValueError as error:
+                raise ImproperlyConfigured(
+                    f"{var}: {item!r} is not a network such as 10.2.0.0/16."
+                ) from error
+        return found
 
     def _text(self, var: str) -> str:
         path = os.environ.get(f"{var}_FILE", "")

@@ -10,20 +10,28 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, Literal
+from functools import wraps
+from typing import Any, Final, Literal, TypeVar, cast
+
+from .selectors.metric_samples import NotSampled, sampled_points
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["gauge", "counter"]
+F = TypeVar("F", bound=Callable[..., Any])
 Number = int | float | Decimal
 
 NAMESPACE: Final = "agent_factory_"
 MAX_SERIES: Final = 200
 """Series that one metric publishes at most, unless it says otherwise."""
+MAX_POINTS: Final = 2_000
+"""Points that one history may ask for: each may cost a query."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*\Z")
 _RESERVED: Final = frozenset({"le", "quantile", "job", "instance"})
@@ -78,11 +86,17 @@ class Metric:
 
     @property
     def has_history(self) -> bool:
-        """Whether the past can be read."""
+        """Whether the past can be read from rollups, of every series and without being sampled."""
         return self._history is not None
 
     def current(self) -> Reading:
-        """The values now. A failing source gives no samples and its error: unknown, not zero."""
+        """The values now. A failing source gives no samples and its error: unknown, not zero.
+
+        Within :func:`one_reading` it is read once.
+        """
+        return cast(Reading, remembered(self, self._read))
+
+    def _read(self) -> Reading:
         try:
             samples = [self._checked(sample) for sample in self._current()]
         except Exception as error:
@@ -101,11 +115,29 @@ class Metric:
     def history(
         self, labels: Mapping[str, str], start: datetime, end: datetime, step: timedelta
     ) -> Sequence[Point]:
-        """Values of one series over ``[start, end)``, one per ``step``; ``LookupError`` without a history."""
-        if self._history is None:
-            raise LookupError(f"{self.name} keeps no history")
+        """Values of one series over ``[start, end)``, one per ``step``.
+
+        They come from rollups where the metric has them, else from what was sampled each minute while
+        something watched the series. Raises ``LookupError``, saying so, where there is neither, and
+        ``ValueError`` for labels that do not fit or more than :data:`MAX_POINTS` points.
+        """
         self._check_labels(labels)
-        return self._history(labels, start, end, step)
+        if start.tzinfo is None or end.tzinfo is None:
+            raise ValueError("start and end are times with a zone")
+        if step <= timedelta(0):
+            raise ValueError("step is longer than nothing")
+        if (end - start) / step > MAX_POINTS:
+            raise ValueError(f"a history has {MAX_POINTS:,} points at most: ask for a longer step")
+        if self._history is not None:
+            return self._history(labels, start, end, step)
+        try:
+            values = sampled_points(self.name, labels, start, end, step)
+        except NotSampled:
+            raise LookupError(
+                f"{self.name} keeps no history of {dict(labels)}: it is sampled each minute only while "
+                "something watches it, and nothing has in the last 90 days."
+            ) from None
+        return [Point(at, value) for at, value in values]
 
     def _checked(self, sample: Sample) -> Sample:
         self._check_labels(sample.labels)
@@ -122,6 +154,40 @@ class Metric:
 
 
 _metrics: dict[str, Metric] = {}
+_reading: ContextVar[dict[Any, Any] | None] = ContextVar("metrics_reading", default=None)
+
+
+@contextmanager
+def one_reading() -> Iterator[None]:
+    """Read every metric and every :func:`shared` source once within the block, so that they agree."""
+    if _reading.get() is not None:
+        yield
+        return
+    token = _reading.set({})
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+def shared(source: F) -> F:
+    """Let the metrics of one reading share what ``source`` finds; its arguments are hashable."""
+
+    @wraps(source)
+    def once(*args: Any) -> Any:
+        return remembered((source, args), lambda: source(*args))
+
+    return cast(F, once)
+
+
+def remembered(key: Any, read: Callable[[], Any]) -> Any:
+    """What ``read`` answers, within :func:`one_reading` that of the first time."""
+    memory = _reading.get()
+    if memory is None:
+        return read()
+    if key not in memory:
+        memory[key] = read()
+    return memory[key]
 
 
 def register(

@@ -25,6 +25,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "operations:admin": "administer operations",
     "ingest": "send costs, spans and results",
     "assign": "ask for and record assignments",
+    "metrics:read": "read every published number and what the health checks found",
     "common:read": "read administration",
     "common:write": "write administration",
     "common:admin": "administer",

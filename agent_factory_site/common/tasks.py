@@ -11,6 +11,8 @@ from .services.idempotency import prune_idempotency_records as do_prune_idempote
 from .services.jobs import RUN
 from .services.jobs import run_job as do_run_job
 from .services.jobs import sweep_jobs as do_sweep_jobs
+from .services.metric_samples import prune_metric_samples as do_prune_metric_samples
+from .services.metric_samples import sample_metrics as do_sample_metrics
 from .services.outbox import dispatch
 from .services.outbox import prune_outbox as do_prune_outbox
 from .wake_ups import wake_up
@@ -45,3 +47,15 @@ def prune_outbox() -> None:
 def prune_idempotency_records() -> None:
     """Delete the stored answers that are no longer replayed."""
     do_prune_idempotency_records()
+
+
+@shared_task(name="common.sample_metrics")
+def sample_metrics() -> None:
+    """Write this minute's values of the published numbers that something watches."""
+    do_sample_metrics()
+
+
+@shared_task(name="common.prune_metric_samples")
+def prune_metric_samples() -> None:
+    """Delete samples of published numbers after 90 days."""
+    do_prune_metric_samples()

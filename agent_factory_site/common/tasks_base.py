@@ -7,6 +7,7 @@ from typing import Any
 from celery import Task
 
 from .actors import Actor, acting
+from .services.task_outcomes import note_failure, note_success
 
 
 class ActingTask(Task):
@@ -16,4 +17,10 @@ class ActingTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with acting(Actor.task(self.name), request_id=str(self.request.id or "")):
-            return super().__call__(*args, **kwargs)
+            try:
+                result = super().__call__(*args, **kwargs)
+            except Exception as error:
+                note_failure(task=self.name, error=f"{type(error).__name__}: {error}")
+                raise
+            note_success(task=self.name)
+            return result

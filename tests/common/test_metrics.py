@@ -134,6 +134,7 @@ def test_series_are_capped_to_the_greatest_and_the_cap_is_said(publish: Any) -> 
     assert reading.dropped == 8
 
 
+@pytest.mark.django_db
 def test_history_is_read_where_there_is_one(publish: Any) -> None:
     start, end, step = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 3, tzinfo=UTC), timedelta(days=1)
     asked: list[object] = []

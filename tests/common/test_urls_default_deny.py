@@ -24,6 +24,7 @@ pytestmark = pytest.mark.django_db
 PUBLIC = {
     "livez": "says only that the process answers, for container platforms",
     "readyz": "says only whether the process can work, for load balancers",
+    "healthz": "says only how it is: what was found is for keys with a scope and allowed networks",
     "favicon.ico": "is a picture",
     "admin/login/": "is where one signs in",
     "admin/logout/": "ends a session and shows nothing",

@@ -6,7 +6,9 @@ from .entity import Entity
 from .idempotency import IdempotencyRecord
 from .job import Job
 from .lease import Lease
+from .metric_sample import MetricSample, MetricSeries, MetricWatch
 from .outbox import OutboxDelivery, OutboxMessage
+from .task_outcome import TaskOutcome
 from .team import Team
 from .user import User
 
@@ -21,8 +23,12 @@ __all__ = [
     "IdempotencyRecord",
     "Job",
     "Lease",
+    "MetricSample",
+    "MetricSeries",
+    "MetricWatch",
     "OutboxDelivery",
     "OutboxMessage",
+    "TaskOutcome",
     "Team",
     "User",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
 from agent_factory_site.common.errors import NotFound
@@ -44,6 +44,16 @@ def job_counts() -> dict[str, int]:
     """How many jobs are in each state; every state is there."""
     found = dict(Job.objects.order_by().values_list("state").annotate(Count("pk")))
     return {str(state): found.get(str(state), 0) for state in Job.State}
+
+
+def oldest_queued_job() -> datetime | None:
+    """Since when the job that waits longest has waited for a worker."""
+    return Job.objects.filter(state=Job.State.QUEUED).aggregate(oldest=Min("created_at"))["oldest"]
+
+
+def failed_jobs_since(moment: datetime) -> int:
+    """How many jobs have failed since ``moment``."""
+    return Job.objects.filter(state=Job.State.FAILED, heartbeat_at__gte=moment).count()
 
 
 def progress_of(job: Job, now: datetime | None = None) -> Progress:
