@@ -17,11 +17,11 @@ from django.views.decorators.http import require_safe
 from rest_framework.exceptions import AuthenticationFailed
 
 from .actors import Actor, acting
-from .allowed_networks import from_allowed_network
 from .api.authentication import find_key, presented_key
 from .api.fields import format_instant
 from .health_checks import Check, CheckResult, all_checks, run_checks, worst
 from .scopes import covers
+from .scrape_networks import from_allowed_network
 from .selectors.installation import release
 
 SCOPE: Final = "metrics:read"

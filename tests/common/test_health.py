@@ -252,16 +252,16 @@ def test_a_migration_that_is_missing_is_named(
     monkeypatch.setattr(kernel_checks, "_migrated", False)
     with connection.cursor() as cursor:
         cursor.execute(
-            "DELETE FROM django_migrations WHERE app = 'common' AND name = '0007_published_numbers'"
+            "DELETE FROM django_migrations WHERE app = 'common' AND name = '0008_published_numbers'"
         )
     try:
         found = finding_of("migrations")
-        assert (found.status, found.text) == ("fail", "pending, the first is common.0007_published_numbers")
+        assert (found.status, found.text) == ("fail", "pending, the first is common.0008_published_numbers")
     finally:
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, %s)",
-                ["common", "0007_published_numbers", datetime.now(UTC)],
+                ["common", "0008_published_numbers", datetime.now(UTC)],
             )
     assert finding_of("migrations").status == "pass"
 

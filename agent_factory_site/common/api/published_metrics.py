@@ -9,9 +9,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
-from agent_factory_site.common.allowed_networks import from_allowed_network
 from agent_factory_site.common.exposition import OPENMETRICS, PROMETHEUS, exposition
 from agent_factory_site.common.metric_readings import read_all
+from agent_factory_site.common.scrape_networks import from_allowed_network
 
 from .permissions import HasScope
 from .views import ApiView
@@ -42,7 +42,7 @@ class MetricsView(ApiView):
     """Read from the database at the moment of the request, so that every process says the same."""
 
     scopes: ClassVar = {"GET": READ}
-    permission_classes: ClassVar = [MetricsAccess]
+    permission_classes = [MetricsAccess]
     content_negotiation_class = AnyFormat
 
     @extend_schema(exclude=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import django
 from celery import current_app
@@ -88,9 +88,9 @@ def queue_length() -> int | None:
         return int(broker.default_channel.client.llen(QUEUE))
 
 
-def _broker() -> Connection:
+def _broker() -> Any:
     options = {"socket_timeout": BROKER_TIMEOUT, "socket_connect_timeout": BROKER_TIMEOUT, "max_retries": 0}
-    broker = Connection(
+    broker: Any = Connection(  # type: ignore[no-untyped-call]
         current_app.conf.broker_url, connect_timeout=BROKER_TIMEOUT, transport_options=options
     )
     broker.ensure_connection(max_retries=1, timeout=BROKER_TIMEOUT)

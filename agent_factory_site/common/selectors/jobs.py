@@ -48,12 +48,14 @@ def job_counts() -> dict[str, int]:
 
 def oldest_queued_job() -> datetime | None:
     """Since when the job that waits longest has waited for a worker."""
-    return Job.objects.filter(state=Job.State.QUEUED).aggregate(oldest=Min("created_at"))["oldest"]
+    queued = Job.objects.filter(state=Job.State.QUEUED)
+    oldest: datetime | None = queued.aggregate(oldest=Min("created_at"))["oldest"]
+    return oldest
 
 
 def failed_jobs_since(moment: datetime) -> int:
     """How many jobs have failed since ``moment``."""
-    return Job.objects.filter(state=Job.State.FAILED, heartbeat_at__gte=moment).count()
+    return int(Job.objects.filter(state=Job.State.FAILED, heartbeat_at__gte=moment).count())
 
 
 def progress_of(job: Job, now: datetime | None = None) -> Progress:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("common", "0006_operations_scopes"),
+        ("common", "0007_allowed_networks"),
     ]
 
     operations = [
