@@ -181,6 +181,7 @@ def test_in_the_admin(client: Client) -> None:
     assert (row.cidr, row.port, row.purpose) == ("127.0.0.1/32", 8443, "local agents")
     page = client.get(f"{ADMIN}{row.pk}/change/").content.decode()
     assert "local agents" in page
+    assert "user ada" in page
     assert f"{ADMIN}{row.pk}/close/" in page
     answer = client.post(f"{ADMIN}{row.pk}/close/", {"_form_submitted": "on"})
     assert answer["HX-Redirect"] == f"{ADMIN}{row.pk}/change/"

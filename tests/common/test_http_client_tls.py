@@ -87,6 +87,18 @@ def test_an_authority_that_nobody_trusts(tmp_path: Path, settings: Any) -> None:
     assert "unable to get local issuer certificate" in failed.detail
 
 
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_authorities_that_cannot_be_read(tmp_path: Path, settings: Any, text: str | None) -> None:
+    path = tmp_path / "authorities.pem"
+    if text is not None:
+        path.write_text(text)
+    settings.OUTGOING_CA_FILE = str(path)
+    with serving() as server:
+        failed = failure(server)
+    assert (failed.kind, failed.detail) == ("tls", "The authorities in OUTGOING_CA_FILE cannot be read.")
+    assert server.connections == 0
+
+
 def test_a_server_that_speaks_no_tls(authority: Authority) -> None:
     with serving(fixed(OK), reads=False) as server:
         assert failure(server).kind == "tls"

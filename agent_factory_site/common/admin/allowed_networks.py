@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -26,6 +25,7 @@ from agent_factory_site.common.services.allowed_networks import (
 )
 from agent_factory_site.common.templatetags.agent_factory import ago
 
+from .actors import actor_words
 from .base import ScopedAdmin, refusals_as_messages
 from .filters import ChoiceFilter
 from .service_form import service_form_page
@@ -88,15 +88,12 @@ class AllowedNetworkAdmin(ScopedAdmin):
     search_fields = ("cidr", "purpose")
     search_help_text = "Network or purpose"
     sortable_by = ()
+    ordering = ("-id",)
     actions = None
     empty_words = "Probes and webhooks reach public addresses alone."
-    fields = ("network", "shown_port", "purpose", "state", "created_by", "created_at", "archived_at")
+    fields = ("network", "shown_port", "purpose", "state", "opened", "opened_by", "closed")
     readonly_fields = fields
     actions_detail = ("close",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AllowedNetwork]:
-        rows: QuerySet[AllowedNetwork] = super().get_queryset(request)
-        return rows.order_by("-id")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -126,6 +123,14 @@ class AllowedNetworkAdmin(ScopedAdmin):
     def opened(self, row: AllowedNetwork) -> SafeString:
         return ago(row.created_at)
 
+    @display(description="Opened by")
+    def opened_by(self, row: AllowedNetwork) -> str:
+        return actor_words({row.pk: row.created_by})[row.pk]
+
+    @display(description="Closed")
+    def closed(self, row: AllowedNetwork) -> SafeString | str:
+        return ago(row.archived_at) if row.archived_at else "no"
+
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponseBase:
@@ -147,7 +152,7 @@ class AllowedNetworkAdmin(ScopedAdmin):
         return HttpResponseRedirect(reverse("admin:common_allowednetwork_changelist"))
 
     @action(
-        description="Close",
+        description="Close this network",
         icon="block",
         variant=ActionVariant.DANGER,
         permissions=["close"],

@@ -87,7 +87,10 @@ def _tls_context(ca_file: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     if ca_file:
-        context.load_verify_locations(cafile=ca_file)
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:
+            raise OutgoingFailed("tls", "The authorities in OUTGOING_CA_FILE cannot be read.") from error
     return context
 
 

@@ -83,7 +83,11 @@ def _look_up(url: OutgoingUrl, resolver: Resolver, deadline: Deadline) -> Sequen
 
     if not _places.acquire(timeout=deadline.left()):
         raise deadline.passed()
-    Thread(target=ask, name="dns-look-up", daemon=True).start()
+    try:
+        Thread(target=ask, name="dns-look-up", daemon=True).start()
+    except RuntimeError:
+        _places.release()
+        raise OutgoingFailed("dns", f"No thread is left to look {url.host} up.") from None
     try:
         answer = answers.get(timeout=deadline.left())
     except Empty:
