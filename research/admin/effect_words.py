@@ -66,6 +66,12 @@ def p_words(value: float | None) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
 
 
+def p_sentence(value: float | None) -> str:
+    """``p = 0.012``, ``p < 0.0001``."""
+    words = p_words(value)
+    return f"p {words}" if words.startswith("<") else f"p = {words}"
+
+
 def chance_words(value: float | None) -> str:
     """A chance that never claims certainty."""
     if value is None:

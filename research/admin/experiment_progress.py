@@ -12,7 +12,7 @@ from research.domain.looks_ahead import boundaries_ahead
 from research.models import Metric
 from research.selectors.analysis import AnalysedResults
 
-from .effect_words import effect_format, effect_words, interval_words, p_words
+from .effect_words import effect_format, effect_words, interval_words, p_sentence
 from .experiment_words import badge, percent
 
 ARMS_DRAWN: Final = 6
@@ -95,7 +95,7 @@ def _settled(series: list[Banded]) -> tuple[float, float] | None:
 def _novelty(metric: Metric, arm: str, found: dict[str, Any] | None) -> tuple[str, Any, str]:
     if found is None:
         return arm, badge("too early"), "Three days with units in both arms are needed."
-    words = f"{effect_words(metric, found['slope'])} a day over {found['days']} days, p = {p_words(found['p_value'])}"
+    words = f"{effect_words(metric, found['slope'])} a day over {found['days']} days, {p_sentence(found['p_value'])}"
     if found["fades"]:
         return arm, badge("fades", "af-badge-warn"), words
     return arm, badge("no sign of fading", "af-badge-good"), words

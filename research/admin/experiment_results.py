@@ -24,6 +24,7 @@ from .effect_words import (
     effect_format,
     effect_words,
     interval_words,
+    p_sentence,
     p_words,
     reason_words,
     relative_interval_words,
@@ -332,7 +333,7 @@ def _health(found: AnalysedResults) -> list[tuple[str, SafeString, str]]:
             (
                 "Sample ratio",
                 badge("ok", "af-badge-good") if ratio.ok else badge("mismatch", "af-badge-bad"),
-                f"p = {p_words(ratio.p_value)}: arms hold {words}.",
+                f"{p_sentence(ratio.p_value)}: arms hold {words}.",
             )
         )
     if double is not None and double.share is not None:
@@ -348,7 +349,7 @@ def _health(found: AnalysedResults) -> list[tuple[str, SafeString, str]]:
             (
                 "Alike before the exposure",
                 badge("ok", "af-badge-good") if balance.ok else badge("apart", "af-badge-bad"),
-                f"p = {p_words(balance.p_value)}; the covariate's means differ by up to "
+                f"{p_sentence(balance.p_value)}; the covariate's means differ by up to "
                 f"{balance.largest_difference:.3f} standard deviations.",
             )
         )

@@ -13,6 +13,7 @@ from research.domain.statistics.planning import Design, Plan, minimum_detectable
 from research.domain.statistics.values import Engine, Kind, Scale
 from research.models import ExposureDay, Metric
 
+from .arm_data import measured
 from .experiments import get_experiment
 from .planning import History, metric_history
 
@@ -116,8 +117,7 @@ def _history(asked: Question) -> tuple[History, Kind] | None:
         raise Invalid.field_error(
             "/source", "no_history", "No experiment has measured this with two units or more."
         )
-    kind: Kind = metric.kind
-    return found, kind
+    return found, measured(metric).kind
 
 
 def _design(asked: Question, history: History | None) -> Design:

@@ -36,7 +36,8 @@ def metric_segments(found: AnalysedResults, metric: str) -> list[Segment]:
     P-values are not corrected for the number of segments: they describe.
     """
     engine: Engine = found.judged["engine"]
-    row, looks = found.analysis, ()
+    row = found.analysis
+    looks: tuple[float, ...] = ()
     final = False
     if engine == "group_sequential" and found.looks:
         row = found.looks[-1].analysis
