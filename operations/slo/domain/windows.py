@@ -87,6 +87,16 @@ def window_from(rolling_seconds: int | None, calendar: CalendarUnit | None, zone
     return RollingWindow(timedelta(seconds=rolling_seconds))
 
 
+_NOMINAL: Final[dict[CalendarUnit, int]] = {"week": 7, "month": 30, "quarter": 90, "year": 365}
+
+
+def nominal_length(window: Window) -> timedelta:
+    """The length for which burn rules are made: of a calendar unit always the same, so that rules do not move."""
+    if isinstance(window, RollingWindow):
+        return window.length
+    return timedelta(days=_NOMINAL[window.unit])
+
+
 def look_back(at: datetime, length: timedelta) -> Interval:
     """``length`` up to the end of the minute that holds ``at``."""
     end = floor_to(at, "minute") + MINUTE
