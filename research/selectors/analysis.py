@@ -57,7 +57,7 @@ def analysed_results(
         found = read_results(name, phase)
         data = found.data
         analysis = latest_analysis(data)
-        looks = list(Look.objects.filter(phase=data.phase).select_related("analysis").order_by("number"))
+        looks = _looks(data)
         chosen = settings_of(data.experiment.analysis, engine=engine, alpha=alpha)
         if chosen.engine == "group_sequential" and looks:
             judged = _at_look(data, looks, alpha, segment)
@@ -66,7 +66,7 @@ def analysed_results(
             if now.code == "unhealthy":
                 judged = {**judged, "verdict": verdict_json(now)}
         else:
-            measures = _measures(data, analysis, segment)
+            measures = measures_of(data, analysis, segment)
             judged = judged_json(
                 judge(measures, chosen, health_of(data), progress_of(data), stopped_arms(data))
             )
@@ -89,6 +89,12 @@ def stopped_arms(data: PhaseData) -> list[str]:
     return [variant.key for variant in data.variants if variant.stopped_at is not None]
 
 
+def _looks(data: PhaseData) -> list[Look]:
+    """The looks with what they said. What they saw, which is long, is read where something needs it."""
+    rows = Look.objects.filter(phase=data.phase).select_related("analysis").defer("analysis__inputs")
+    return list(rows.order_by("number"))
+
+
 def _at_look(
     data: PhaseData, looks: Sequence[Look], alpha: float | None, segment: str | None
 ) -> dict[str, Any]:
@@ -108,8 +114,8 @@ def _at_look(
     return judged_json(judge(measures, settings, health_of(data), progress_of(data), stopped_arms(data)))
 
 
-def _measures(data: PhaseData, analysis: Analysis | None, segment: str | None) -> list[Measure]:
-    """Sums as they are now; from the analysis what cannot be had from sums."""
+def measures_of(data: PhaseData, analysis: Analysis | None, segment: str | None) -> list[Measure]:
+    """Every metric with its arms: sums as they are now, from the analysis what cannot be had from sums."""
     if segment is not None:
         return _stored_measures(data, analysis, segment)
     live = live_measures(data)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from agent_factory_site.common.errors import Invalid, NotFound
 from research.domain.definition_input import THOUSANDTHS, parse_owner
@@ -43,7 +43,13 @@ def _named(rows: QuerySet[Experiment], name: UUID | str) -> Experiment:
 
 def with_parts(rows: QuerySet[Experiment]) -> QuerySet[Experiment]:
     """The rows with all that an answer shows, in four statements."""
-    return rows.select_related("exclusion_group", "owner").prefetch_related("variants", "metrics", "phases")
+    # Their own order begins with the experiment, and would join it once more.
+    parts = (
+        Prefetch("variants", Variant.objects.order_by("position")),
+        Prefetch("metrics", Metric.objects.order_by("position")),
+        Prefetch("phases", Phase.objects.order_by("number")),
+    )
+    return rows.select_related("exclusion_group", "owner").prefetch_related(*parts)
 
 
 def list_experiments(

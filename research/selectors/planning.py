@@ -81,7 +81,10 @@ def metric_history(row: Experiment, metric: Metric) -> History | None:
     same = Experiment.objects.filter(
         unit=row.unit, metrics__key=metric.key, metrics__kind=metric.kind, started_at__isnull=False
     ).exclude(pk=row.pk)
-    for each in [row, *with_parts(same.order_by("-started_at"))[:SEARCHED]]:
+    mine = _history(row, metric)
+    if mine is not None:
+        return mine
+    for each in with_parts(same.order_by("-started_at"))[:SEARCHED]:
         found = _history(each, metric)
         if found is not None:
             return found
@@ -89,7 +92,7 @@ def metric_history(row: Experiment, metric: Metric) -> History | None:
 
 
 def _history(row: Experiment, metric: Metric) -> History | None:
-    data = phase_data(row)
+    data = phase_data(row, metric=metric.key)
     mine = next((one for one in data.metrics if (one.key, one.kind) == (metric.key, metric.kind)), None)
     if mine is None or data.phase is None or mine.kind == Metric.Kind.QUANTILE:
         return None

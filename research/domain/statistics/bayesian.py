@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import betainc, betaincc, betaln, erfcx, ndtr, ndtri
@@ -122,7 +123,7 @@ def beta_binomial(
     treated = (prior.alpha + y, prior.beta + n - y)
     better, worse = (treated, control) if direction == "increase" else (control, treated)
     # `better` must come out above `worse` for the treatment to win.
-    chance, loss = _above(better, worse)
+    chance, loss = share_above(better, worse)
     mean = treated[0] / sum(treated) - control[0] / sum(control)
     width = -float(ndtri(check_alpha(alpha) / 2)) * math.sqrt(_variance(*treated) + _variance(*control))
     return Bayesian(min(1.0, chance), loss, mean, Interval(max(-1.0, mean - width), min(1.0, mean + width)))
@@ -132,8 +133,9 @@ def _variance(a: float, b: float) -> float:
     return a * b / ((a + b) ** 2 * (a + b + 1))
 
 
-def _above(one: tuple[float, float], two: tuple[float, float]) -> tuple[float, float]:
-    """P(X > Y) and E[max(Y - X, 0)] for X ~ Beta(one), Y ~ Beta(two)."""
+@lru_cache(maxsize=4096)
+def share_above(one: tuple[float, float], two: tuple[float, float]) -> tuple[float, float]:
+    """P(X > Y) and E[max(Y - X, 0)] for X ~ Beta(one), Y ~ Beta(two); every engine asks it of the same arms."""
     narrow, wide = (one, two) if _variance(*one) <= _variance(*two) else (two, one)
     a, b = narrow
     middle, spread = math.log(a / b), math.sqrt(1 / a + 1 / b)
