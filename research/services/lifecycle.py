@@ -21,7 +21,7 @@ from agent_factory_site.common.outbox import publish
 from agent_factory_site.common.selectors.people import acting_person
 from research.domain.values import text_error
 from research.events import ArmStopped, ExperimentStateChanged
-from research.models import Experiment, Variant
+from research.models import Experiment, Metric, Variant
 from research.selectors.experiments import find_experiment, get_experiment
 
 from .exclusion import allocate_range
@@ -70,6 +70,14 @@ def _missing(row: Experiment) -> list[FieldError]:
         errors.append(FieldError("/coverage", "required", "Is 0: nobody would take part."))
     if row.variants.filter(weight__gt=0).count() < 2:
         errors.append(FieldError("/variants", "required", "Two or more need a weight above 0."))
+    if row.analysis.get("engine") == "group_sequential":
+        unplanned = row.metrics.filter(role=Metric.Role.PRIMARY, mde__isnull=True)
+        errors += [
+            FieldError(
+                f"/metrics/{place}/mde", "required", "Looks are planned by the mde of the primary metric."
+            )
+            for place in unplanned.values_list("position", flat=True)
+        ]
     return errors
 
 

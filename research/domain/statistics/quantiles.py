@@ -47,8 +47,8 @@ def quantile_of(values: ArrayLike, q: float, units: ArrayLike | None = None) -> 
     empirical distribution, Hyndman & Fan 1996 type 1). The interval is the order statistics at ``q -+ z
     SE(F)``, F being the share of events at or below the estimate: a ratio of per-unit sums, whose error
     comes from the per-unit indicator at the estimate by the delta method (Deng, Knoblich & Lu 2018, section
-    4; divisor n - 1). With one event per unit this is the binomial ``q (1 - q) / n``. Ranks beyond the
-    sample give no interval. ValueError for q outside [0, 1].
+    4; divisor n - 1). With one event per unit this is the binomial ``q (1 - q) / n``, which is taken over units where
+    all values are equal as well. Ranks beyond the sample give no interval. ValueError for q outside [0, 1].
     """
     if not 0 <= q <= 1:
         raise ValueError(f"a quantile must lie between 0 and 1, not {q}")
@@ -76,6 +76,9 @@ def quantile_of(values: ArrayLike, q: float, units: ArrayLike | None = None) -> 
         spread = float(residuals @ residuals) * count / max(count - 1, 1) / (n * n)
     if q in (0.0, 1.0):
         return QuantileStatistics(q, count, n, at, None, None)
+    if ordered[0] == ordered[-1]:
+        # The indicator is 1 for all; ranks of independent units say whether there are enough of them.
+        spread = q * (1 - q) / count
     reach = -float(ndtri(SPACING_ALPHA / 2)) * math.sqrt(spread)
     first, last = math.floor(n * (q - reach)), math.ceil(n * (q + reach))
     if first < 1 or last > n or spread <= 0:
