@@ -19,7 +19,7 @@ from agent_factory_site.common.http_client import (
     send,
 )
 from agent_factory_site.common.http_client.deadline import Deadline
-from agent_factory_site.common.http_client.resolution import addresses_of
+from agent_factory_site.common.http_client.resolution import MAX_LOOKUPS, addresses_of
 from agent_factory_site.common.models import AllowedNetwork
 from agent_factory_site.common.services.allowed_networks import allow_network, archive_allowed_network
 from tests.common.outgoing_servers import OK, Server, fixed, serving, silence
@@ -277,6 +277,31 @@ def test_a_look_up_that_does_not_end_is_not_waited_for() -> None:
     failed = failure("http://slow.example.test/", resolver=resolver, deadline=0.2)
     over.set()
     assert (failed.kind, failed.detail, failed.sent) == ("timeout", "No complete answer within 0.2 s.", False)
+
+
+def test_look_ups_that_do_not_end_take_a_bounded_number_of_threads() -> None:
+    over = Event()
+    started: list[str] = []
+
+    def resolver(host: str, port: int) -> Sequence[str]:
+        started.append(host)
+        over.wait(60)
+        return []
+
+    for _ in range(10 * MAX_LOOKUPS):
+        if len(started) == MAX_LOOKUPS:
+            break
+        assert failure("http://stuck.example.test/", resolver=resolver, deadline=0.02).kind == "timeout"
+    for _ in range(3):
+        assert failure("http://more.example.test/", resolver=resolver, deadline=0.05).kind == "timeout"
+    over.set()
+    assert len(started) == MAX_LOOKUPS
+    assert failure("http://next.example.test/", resolver=resolver).kind == "dns"
+
+
+def test_a_mistake_in_a_resolver_is_not_hidden() -> None:
+    with pytest.raises(KeyError, match="mistake"):
+        ask("http://mistake.example.test/", resolver=raising(KeyError("mistake")))
 
 
 # --- What it says -------------------------------------------------------------------------------

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
 from agent_factory_site.common.http_client import OutgoingFailed, Response, send
+from agent_factory_site.common.http_client.connection import send_all
+from agent_factory_site.common.http_client.deadline import Deadline
 from agent_factory_site.common.services.allowed_networks import allow_network
 from tests.common.outgoing_servers import Answer, drip, endless, fixed, reset, serving, silence
 
@@ -120,6 +124,32 @@ def test_the_deadline_holds_against_a_byte_now_and_then(answer: Answer, truncate
 def test_a_receiver_that_does_not_read() -> None:
     failed = failure(silence, method="POST", body=b"x" * 1024 * 1024, reads=False, deadline=0.4)
     assert failed.kind == "timeout"
+
+
+def test_sending_ends_at_the_deadline() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(OutgoingFailed) as caught:
+        send_all(ours, bytes(64 * 1024 * 1024), Deadline.within(0.3))
+    assert (caught.value.kind, caught.value.sent) == ("timeout", True)
+
+
+def test_an_address_that_takes_no_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        address = full.getsockname()
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(address)
+        allow_network(cidr="127.0.0.1", port=address[1], purpose="tests")
+        with pytest.raises(OutgoingFailed) as caught:
+            send("GET", f"http://127.0.0.1:{address[1]}/", deadline=0.4, max_bytes=10)
+    assert (caught.value.kind, caught.value.sent, caught.value.address) == ("timeout", False, "127.0.0.1")
+
+
+def test_an_answer_that_comes_before_everything_was_sent() -> None:
+    refused = fixed(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+    assert ask(refused, method="POST", body=b"x" * 1024 * 1024, reads=False).status == 413
 
 
 # --- Not what it says ---------------------------------------------------------------------------
