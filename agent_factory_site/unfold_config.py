@@ -121,6 +121,12 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                     "separator": True,
                     "items": [
                         _item("Experiments", "science", "research.Experiment"),
+                        {
+                            "title": "Planner",
+                            "icon": "straighten",
+                            "link": reverse_lazy("admin:research_experiment_planner"),
+                            "permission": _screen("research.Experiment"),
+                        },
                         _item("Flags", "flag", "research.FeatureFlag"),
                         _item("Exclusion groups", "call_split", "research.ExclusionGroup"),
                         _item("Holdout", "do_not_disturb_on", "research.Holdout"),

@@ -15,13 +15,13 @@ from unfold.widgets import (
 )
 
 from agent_factory_site.common.errors import DomainError, FieldError, Invalid
-from research.domain.analysis_input import CORRECTIONS, DEFAULTS, ENGINES, SPENDINGS
+from research.domain.analysis_input import CORRECTIONS, DEFAULTS, ENGINES, SPENDINGS, STRATA
 from research.domain.definition_change import ALWAYS, TUNABLE, WHILE_OPEN
 from research.models import ExclusionGroup, Experiment
 from research.selectors.experiments import body_of
 
 from .experiment_rows import MetricRow, MetricRows, Rows, RuleRows, VariantRows
-from .experiment_words import CORRECTION_WORDS, ENGINE_WORDS, SPENDING_WORDS
+from .experiment_words import CORRECTION_WORDS, ENGINE_WORDS, SPENDING_WORDS, STRATA_WORDS
 from .targeting_text import write_value
 
 State = Experiment.State
@@ -137,6 +137,13 @@ class ExperimentForm(forms.Form):
         help_text="The quantile above which values are cut off, such as 0.99. Empty: nothing is.",
         widget=_number(),
     )
+    stratify = forms.ChoiceField(
+        label="Post-stratify by",
+        required=False,
+        choices=[("", "Nothing"), *_choices(STRATA, STRATA_WORDS)],
+        help_text="Compare like with like, where CUPED does not apply.",
+        widget=UnfoldAdminSelectWidget,
+    )
     cuped = forms.BooleanField(
         label="CUPED",
         required=False,
@@ -148,7 +155,7 @@ class ExperimentForm(forms.Form):
     AUDIENCE: Final = ("coverage", "salt", "exclusion_group", "exclusion_share")
     ANALYSIS: Final = (
         "engine", "correction", "alpha", "power", "planned_looks", "spending", "tuning_n", "min_runtime_days",
-        "prior_mean", "prior_sd", "winsorize", "cuped",
+        "prior_mean", "prior_sd", "winsorize", "stratify", "cuped",
     )  # fmt: skip
 
     def __init__(
@@ -230,6 +237,7 @@ class ExperimentForm(forms.Form):
         analysis: dict[str, Any] = {
             name: said[name] for name in ("engine", "correction", "spending", "cuped", *_NUMBERS)
         }
+        analysis["stratify"] = said["stratify"] or None
         analysis["prior"] = None
         if said["prior_mean"] is not None or said["prior_sd"] is not None:
             analysis["prior"] = {"mean": said["prior_mean"], "sd": said["prior_sd"]}

@@ -26,6 +26,7 @@ from .experiment_words import (
     ENGINE_WORDS,
     SPENDING_WORDS,
     STATE_WORDS,
+    STRATA_WORDS,
     aim_words,
     days_words,
     estimate_words,
@@ -236,6 +237,8 @@ def _analysis(experiment: Experiment) -> list[tuple[str, str]]:
         )
     if said["winsorize"] is not None:
         found.append(("Cut off above", f"quantile {said['winsorize']:g}"))
+    if said["stratify"] is not None:
+        found.append(("Post-stratified by", STRATA_WORDS[said["stratify"]]))
     if said["min_runtime_days"]:
         found.append(("At least", f"{said['min_runtime_days']} days"))
     return found

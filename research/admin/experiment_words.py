@@ -37,6 +37,7 @@ ENGINE_WORDS: Final = {
     "bayesian": "Bayesian: posterior of the lift",
 }
 CORRECTION_WORDS: Final = {"none": "None", "holm": "Holm", "bh": "Benjamini-Hochberg"}
+STRATA_WORDS: Final = {"day": "Day of first exposure", "covariate": "Covariate: none, low or high"}
 SPENDING_WORDS: Final = {"obrien_fleming": "O'Brien-Fleming", "pocock": "Pocock"}
 THIN: Final = "\N{NARROW NO-BREAK SPACE}"
 

@@ -20,15 +20,16 @@ from agent_factory_site.common.charts import (
 )
 from agent_factory_site.common.display import compact_number
 from agent_factory_site.common.errors import DomainError
-from research.domain.analysis_input import DEFAULTS
+from research.domain.analysis_input import DEFAULTS, SPENDINGS
 from research.domain.metric_input import SCALES
 from research.domain.statistics.planning import Design
+from research.domain.statistics.spending import Family
 from research.domain.statistics.values import Engine, Kind, Scale
 from research.models import Experiment, Metric
 from research.selectors.planner import PlanAnswer, Question, answer_plan, planned_metrics
 
 from .effect_words import MINUS, POINTS
-from .experiment_words import percent
+from .experiment_words import SPENDING_WORDS, percent
 
 KINDS: Final = (
     ("proportion", "Proportion: a share of units"),
@@ -36,7 +37,11 @@ KINDS: Final = (
     ("count", "Count per unit"),
     ("ratio", "Ratio of two sums"),
 )
-ENGINES: Final = (("sequential", "Always-valid: may be looked at any time"), ("fixed", "Fixed horizon"))
+ENGINES: Final = (
+    ("sequential", "Always-valid: may be looked at any time"),
+    ("fixed", "Fixed horizon: one look"),
+    ("group_sequential", "Group sequential: planned looks"),
+)
 SCALE_WORDS: Final = {"absolute": "in the metric's unit", "relative": "as a share of the baseline"}
 FIRST: Final = {
     "kind": "proportion",
@@ -45,6 +50,8 @@ FIRST: Final = {
     "power": "0.8",
     "arms": "2",
     "engine": "sequential",
+    "looks": "5",
+    "spending": "obrien_fleming",
 }
 
 
@@ -102,6 +109,14 @@ class PlannerForm(forms.Form):
     alpha = forms.FloatField(help_text="How often no difference may be taken for one.", widget=_number())
     power = forms.FloatField(help_text="How often the effect is to be found.", widget=_number())
     engine = forms.ChoiceField(choices=ENGINES, widget=UnfoldAdminSelectWidget)
+    looks = forms.IntegerField(
+        min_value=1, max_value=100, help_text="Of a group sequential design.", widget=_number()
+    )
+    spending = forms.ChoiceField(
+        choices=[(name, SPENDING_WORDS[name]) for name in SPENDINGS],
+        help_text="Of a group sequential design.",
+        widget=UnfoldAdminSelectWidget,
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -130,6 +145,8 @@ class PlannerForm(forms.Form):
             arms=said["arms"],
             units_per_day=said["units_per_day"],
             engine=cast(Engine, said["engine"]),
+            looks=said["looks"],
+            spending=cast(Family, said["spending"]),
         )
 
 
@@ -141,7 +158,9 @@ def question_of(experiment: Experiment) -> str:
         "arms": len(experiment.variants.all()),
         "alpha": settings["alpha"],
         "power": settings["power"],
-        "engine": "sequential" if settings["engine"] == "sequential" else "fixed",
+        "engine": "fixed" if settings["engine"] == "bayesian" else settings["engine"],
+        "looks": settings["planned_looks"],
+        "spending": settings["spending"],
     }
     for metric in experiment.metrics.all():
         if metric.role == Metric.Role.PRIMARY and metric.kind != Metric.Kind.QUANTILE:
@@ -185,7 +204,8 @@ def _answer(found: PlanAnswer) -> dict[str, Any]:
         "level": percent(design.level),
         "arms": design.arms,
         "corrected": design.arms > 2,
-        "sequential": design.engine == "sequential",
+        "method": design.method,
+        "inflation": None if plan is None or plan.inflation < 1.0005 else f"{plan.inflation:.3g}",
         "chart": _curve(found, 960),
         "chart_small": _curve(found, 460),
         "curve": [

@@ -6,9 +6,8 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .statistics.group_sequential import boundaries, drift_for_power
+from .statistics.group_sequential import drift_for_power
 from .statistics.results import Comparison, MetricResult, Settings
-from .statistics.spending import Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +49,6 @@ def next_planned(taken: Sequence[float], looks: int) -> float:
     """The share at which the next look is due: the first of k/looks beyond the last one taken."""
     last = taken[-1] if taken else 0.0
     return min(1.0, (math.floor(last * looks + 1e-9) + 1) / looks)
-
-
-def boundaries_ahead(
-    taken: Sequence[float], looks: int, alpha: float, spending: Spending
-) -> list[tuple[float, float]]:
-    """Shares and boundaries in z of the looks still to come, if each is taken where it is planned."""
-    ahead: list[float] = []
-    while True:
-        share = next_planned((*taken, *ahead), looks)
-        if share <= (ahead[-1] if ahead else taken[-1] if taken else 0.0):
-            break
-        ahead.append(share)
-    if not ahead:
-        return []
-    bounds = boundaries((*taken, *ahead), alpha, spending, final=True)
-    return list(zip(ahead, bounds[len(taken) :], strict=True))
 
 
 def due_look(fraction: float | None, taken: Sequence[float], looks: int, *, ended: bool) -> DueLook | None:

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 
 from agent_factory_site.common.errors import FieldError, Invalid
 from research.domain.statistics.planning import Design, Plan, minimum_detectable_effect, sample_size
+from research.domain.statistics.spending import Family, Spending
 from research.domain.statistics.values import Engine, Kind, Scale
 from research.models import ExposureDay, Metric
 
@@ -45,6 +46,8 @@ class Question:
     units_per_day: float | None = None
     variance_reduction: float | None = None
     engine: Engine = "sequential"
+    looks: int = 5
+    spending: Family = "obrien_fleming"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,8 @@ def _design(asked: Question, history: History | None) -> Design:
             variance_reduction=asked.variance_reduction or 0.0,
             units_per_day=per_day,
             engine=asked.engine,
+            looks=asked.looks,
+            spending=Spending(asked.spending),
         )
     except ValueError as error:
         raise Invalid("cannot_plan", f"This cannot be planned: {error}.") from None

@@ -136,6 +136,16 @@ def test_the_page_answers_and_its_address_is_the_plan(reader: Client) -> None:
     assert "1,000 units show an effect of" in looked
 
 
+def test_looks_cost_units(reader: Client) -> None:
+    asked = {"kind": "mean", "mean": "10", "variance": "4", "mde": "0.5", "engine": "group_sequential"}
+    found = answer_plan(Question(kind="mean", mean=10, variance=4, mde=0.5, engine="group_sequential"))
+    assert found.plan is not None
+    assert found.plan.inflation == pytest.approx(1.0245, abs=0.001)
+    words = "Planned by group sequential, 5 evenly spaced looks, O'Brien-Fleming type spending: 1.02 times"
+    assert words in text(reader, **asked)
+    assert "2 evenly spaced looks, Pocock type spending" in text(reader, **asked, looks=2, spending="pocock")
+
+
 def test_a_refusal_stands_beside_its_field(reader: Client) -> None:
     assert "Is needed where no metric's history is taken." in text(reader, kind="proportion", mde="0.1")
     assert "This cannot be planned: the share of a proportion must lie" in text(reader, mean="3", mde="0.1")
