@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from agent_factory_site.common.api.fields import InstantField, TextField, format_instant
 from agent_factory_site.common.api.serializers import StrictSerializer
-from research.domain.analysis_input import CORRECTIONS, ENGINES, SPENDINGS
+from research.domain.analysis_input import CORRECTIONS, ENGINES, SPENDINGS, STRATA
 from research.domain.decision import OUTCOMES
 from research.domain.metric_input import AGGREGATES, DIRECTIONS, KINDS, MISSING, ROLES, SCALES
 from research.domain.targeting import OPERATORS
@@ -87,6 +87,11 @@ ANALYSIS: Final[Any] = {
             "properties": {"mean": {"type": "number"}, "sd": {"type": "number"}},
         },
         "winsorize": _NUMBER,
+        "stratify": {
+            "type": ["string", "null"],
+            "enum": [*STRATA, None],
+            "description": "Compare like with like: within days of first exposure, or groups of the covariate.",
+        },
         "min_runtime_days": {"type": "integer"},
     },
 }

@@ -12,6 +12,7 @@ from .values import is_number
 ENGINES: Final = ("sequential", "fixed", "group_sequential", "bayesian")
 CORRECTIONS: Final = ("none", "holm", "bh")
 SPENDINGS: Final = ("obrien_fleming", "pocock")
+STRATA: Final = ("day", "covariate")
 DEFAULTS: Final[Mapping[str, Any]] = {
     "engine": "sequential",
     "alpha": 0.05,
@@ -23,9 +24,15 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "spending": "obrien_fleming",
     "prior": None,
     "winsorize": None,
+    "stratify": None,
     "min_runtime_days": 0,
 }
-_CHOICES: Final = {"engine": ENGINES, "correction": CORRECTIONS, "spending": SPENDINGS}
+_CHOICES: Final = {
+    "engine": ENGINES,
+    "correction": CORRECTIONS,
+    "spending": SPENDINGS,
+    "stratify": STRATA,
+}
 _WHOLE: Final = {"planned_looks": (1, 100), "tuning_n": (1, 10**9), "min_runtime_days": (0, 3650)}
 _BETWEEN: Final = {"alpha": (0.0, 0.5), "power": (0.0, 1.0), "winsorize": (0.0, 1.0)}
 

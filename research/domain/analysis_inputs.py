@@ -14,11 +14,12 @@ ArmsByMetric = Mapping[str, Sequence[ArmData]]
 
 
 def arms_json(arms: Iterable[ArmData]) -> dict[str, Any]:
-    """Moments, and for a quantile its order statistics, by variant."""
+    """Moments, for a quantile its order statistics, and the moments of strata where there are any, by variant."""
     return {
         arm.variant: {
             "moments": list(astuple(arm.moments)),
             "quantile": None if arm.quantile is None else list(astuple(arm.quantile)),
+            **({"strata": [list(astuple(each)) for each in arm.strata]} if arm.strata else {}),
         }
         for arm in arms
     }
@@ -40,5 +41,6 @@ def arms_of(stored: Mapping[str, Any] | None, variants: Sequence[str]) -> tuple[
             found.append(ArmData(variant))
             continue
         quantile = None if arm["quantile"] is None else QuantileStatistics(*arm["quantile"])
-        found.append(ArmData(variant, Moments(*arm["moments"]), quantile))
+        strata = tuple(Moments(*each) for each in arm.get("strata", ()))
+        found.append(ArmData(variant, Moments(*arm["moments"]), quantile, strata))
     return tuple(found)

@@ -16,6 +16,8 @@ from .statistics.verdict import Health, Progress, Verdict, breaches, decide
 
 WINSORIZED = ("mean", "count", "ratio")
 """Kinds whose unit values may be cut off; of a ratio it is the numerator."""
+STRATIFIED = ("proportion", "mean", "count")
+"""Kinds whose arms may be compared stratum by stratum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,19 @@ def cap_of(kind: str, winsorize: float | None, analysis: Mapping[str, Any]) -> f
     return None if found is None else float(found)
 
 
+def strata_of(kind: str, analysis: Mapping[str, Any]) -> str | None:
+    """What a metric is post-stratified by: ``day`` (of the first exposure), ``covariate`` or nothing."""
+    found = analysis.get("stratify")
+    return str(found) if found is not None and kind in STRATIFIED else None
+
+
 def needs_units(kind: str, winsorize: float | None, analysis: Mapping[str, Any]) -> bool:
     """Whether a metric cannot be compared from sums alone."""
-    return kind == "quantile" or cap_of(kind, winsorize, analysis) is not None
+    return (
+        kind == "quantile"
+        or cap_of(kind, winsorize, analysis) is not None
+        or strata_of(kind, analysis) is not None
+    )
 
 
 def compare_measure(measure: Measure, settings: Settings) -> MetricResult:

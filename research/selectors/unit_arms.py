@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Final
 
-from research.domain.analysis_rules import cap_of
+from research.domain.analysis_rules import cap_of, strata_of
 from research.domain.statistics.results import ArmData
 from research.domain.unit_table import (
     Part,
@@ -51,13 +51,21 @@ def read_arms(data: PhaseData, tick: Callable[[], object] = lambda: None) -> Uni
     made = UnitArms(table.variants)
     for metric in data.metrics:
         parts = {**wide, **daily} if metric is primary else wide
-        _add(made, metric, table, parts, cap_of(metric.kind, metric.winsorize, data.experiment.analysis))
+        analysis = data.experiment.analysis
+        by = strata_of(metric.kind, analysis)
+        strata = list(table.days.values()) if by == "day" else list(wide.values()) if by else []
+        _add(made, metric, table, parts, strata, cap_of(metric.kind, metric.winsorize, analysis))
         tick()
     return made
 
 
 def _add(
-    made: UnitArms, metric: Metric, table: UnitTable, parts: dict[str, Part], upper: float | None
+    made: UnitArms,
+    metric: Metric,
+    table: UnitTable,
+    parts: dict[str, Part],
+    strata: Sequence[Part],
+    upper: float | None,
 ) -> None:
     if metric.kind == Metric.Kind.QUANTILE:
         q = metric.q if metric.q is not None else 0.5
@@ -68,6 +76,10 @@ def _add(
     found = points(table, rule_of(metric), upper)
     if found.cap is not None:
         made.caps[metric.key] = found.cap
-    made.metrics[metric.key] = arms_of_points(table, found)
+    arms = arms_of_points(table, found)
+    inside = [arms_of_points(table, found, part) for part in strata]
+    made.metrics[metric.key] = tuple(
+        replace(arm, strata=tuple(each[place].moments for each in inside)) for place, arm in enumerate(arms)
+    )
     for name, part in parts.items():
         made.segments.setdefault(name, {})[metric.key] = arms_of_points(table, found, part)
