@@ -49,6 +49,7 @@ class DecideForm(BaseDialogForm):  # type: ignore[misc]
         super().__init__(request, object_id, *args, **kwargs)
         arms = _arms(object_id)
         self.fields["outcome"].choices = [  # type: ignore[attr-defined]
+            ("", "Choose …"),
             *((f"{SHIP}:{arm.key}", f"Ship {arm.key}") for arm in arms[1:] if arm.stopped_at is None),
             (ROLL_BACK, f"Roll back: keep {arms[0].key}" if arms else "Roll back"),
             (INCONCLUSIVE, "Inconclusive"),
