@@ -5,7 +5,7 @@ PY     := .venv/bin/python
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench bench-large lock clean python run-environment test-environment
+.PHONY: help run demo test bench bench-large lock clean python run-environment test-environment bench-environment
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,15 +19,16 @@ demo: run-environment ## The same on a database of its own, filled with 90 days 
 test: test-environment ## Lint, types, contracts and all tests on SQLite and PostgreSQL (SLOW=1 adds the long proofs)
 	@exec $(PY) tests/run.py
 
-bench: test-environment ## Measure, side by side, on both databases; writes docs/benchmarks.md
+bench: bench-environment ## Measure, side by side, on both databases; writes docs/benchmarks.md
 	@exec $(PY) -m benchmarks
 
-bench-large: test-environment ## The same with the large data sets
+bench-large: bench-environment ## The same with the large data sets
 	@exec $(PY) -m benchmarks --large
 
 lock: test-environment ## Compile requirements*.in into the locked requirements*.txt
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-bench.in -o requirements-bench.txt
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-tokenizers.in -o requirements-tokenizers.txt
 
 clean: ## Remove the environment and all caches; var/ with its databases stays
@@ -42,3 +43,6 @@ run-environment: python
 
 test-environment: python
 	@$(PYTHON) tools/environment.py test
+
+bench-environment: python
+	@$(PYTHON) tools/environment.py bench

@@ -53,6 +53,8 @@ SUBJECTS: Final = (
     Subject("assignment", "Assigning units", (SQLITE,)),
     Subject("ofrep", "One flag per request"),
     Subject("results", "Results of experiments"),
+    Subject("result_reads", "Reading results of experiments"),
+    Subject("cold_analysis", "Analysing a million units"),
     Subject("statistics", "Statistics of experiments", (SQLITE,)),
     Subject("peeking", "Looking again and again", (SQLITE,)),
 )

@@ -1,4 +1,4 @@
-"""Make ``.venv`` and install the locked dependencies: ``python3 tools/environment.py run|test``.
+"""Make ``.venv`` and install the locked dependencies: ``python3 tools/environment.py run|test|bench``.
 
 Runs on the machine's own interpreter, before anything is installed, and does nothing (in some
 20 ms) when the lock file has not changed since the last time. It adds and updates, and never
@@ -39,11 +39,15 @@ UV_INSTALL = [
     "--require-hashes",
     "--system-certs",
 ]
-LOCKS = {"run": ROOT / "requirements.txt", "test": ROOT / "requirements-dev.txt"}
+LOCKS = {
+    "run": ROOT / "requirements.txt",
+    "test": ROOT / "requirements-dev.txt",
+    "bench": ROOT / "requirements-bench.txt",
+}
 
 
 def main():
-    """Set up for ``run`` or ``test``; exits with one sentence when that is impossible."""
+    """Set up for ``run``, ``test`` or ``bench``; exits with one sentence when that is impossible."""
     if sys.version_info < OLDEST:
         sys.exit(
             "Agent Factory needs Python {}.{} or newer, and this is {}.{}.{}: "
@@ -51,7 +55,7 @@ def main():
         )
     purpose = sys.argv[1] if len(sys.argv) == 2 else ""
     if purpose not in LOCKS:
-        sys.exit("usage: environment.py run|test")
+        sys.exit("usage: environment.py run|test|bench")
     lock = LOCKS[purpose]
     installed = VENV / f"installed-{purpose}.txt"
     usable = works(PYTHON) and (VENV / "lib" / "python{}.{}".format(*sys.version_info[:2])).is_dir()
