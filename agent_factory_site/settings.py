@@ -328,6 +328,9 @@ CELERY_BEAT_SCHEDULE = {
     "refresh-budgets": {"task": "financial.refresh_budgets", "schedule": 60.0},
     "analyse-experiments": {"task": "research.analyse_experiments", "schedule": 3600.0},
     "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
+    "probe-health-checks": {"task": "operations.probe_health_checks", "schedule": 10.0},
+    "sweep-heartbeats": {"task": "operations.sweep_heartbeats", "schedule": 15.0},
+    "prune-health-results": {"task": "operations.prune_health_results", "schedule": 3600.0},
     "sample-metrics": {"task": "common.sample_metrics", "schedule": 60.0},
     "prune-metric-samples": {"task": "common.prune_metric_samples", "schedule": 3600.0},
 }

@@ -133,6 +133,14 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                     ],
                 },
                 {
+                    "title": "Operations",
+                    "separator": True,
+                    "items": [
+                        _item("Health", "monitor_heart", "operations.HealthCheck"),
+                        _item("Published numbers", "monitoring", "common.MetricWatch"),
+                    ],
+                },
+                {
                     "title": "Administration",
                     "separator": True,
                     "items": [

@@ -1,1 +1,5 @@
 """Every task of the app, gathered from its rooms: Celery looks for tasks here."""
+
+from operations.health import tasks as health
+
+__all__ = ["health"]

@@ -52,6 +52,11 @@ class CheckResult:
     at: datetime
     seconds: float
 
+    @property
+    def milliseconds(self) -> str:
+        """How long it took, as people read it."""
+        return f"{self.seconds * 1000:,.1f}"
+
 
 _checks: dict[str, Check] = {}
 

@@ -2,8 +2,17 @@
 
 from django.contrib import admin
 
-from . import allowed_networks, api_keys, audit_events, entities, jobs, schedule, users
+from . import allowed_networks, api_keys, audit_events, entities, jobs, published_numbers, schedule, users
 
-__all__ = ["allowed_networks", "api_keys", "audit_events", "entities", "jobs", "schedule", "users"]
+__all__ = [
+    "allowed_networks",
+    "api_keys",
+    "audit_events",
+    "entities",
+    "jobs",
+    "published_numbers",
+    "schedule",
+    "users",
+]
 
 admin.site.index_title = "Overview"

@@ -1,0 +1,3 @@
+from . import health_checks
+
+__all__ = ["health_checks"]

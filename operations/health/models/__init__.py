@@ -1,0 +1,3 @@
+from .health_check import HealthCheck, HealthCheckResult
+
+__all__ = ["HealthCheck", "HealthCheckResult"]
