@@ -237,7 +237,13 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"BudgetStateEnum": ["ok", "warning", "exceeded", "closed"]},
+    "ENUM_NAME_OVERRIDES": {
+        "BudgetStateEnum": ["ok", "warning", "exceeded", "closed"],
+        "CostKindEnum": ["charge", "credit", "correction"],
+        "EstimateMethodEnum": ["usage", "tokenizer", "upper_bound", "history"],
+        "HealthCheckKindEnum": ["http", "heartbeat"],
+        "HealthCheckMethodEnum": ["GET", "HEAD", "POST"],
+    },
 }
 API_KEY_DEFAULT_AGE = timedelta(days=env.int("API_KEY_DEFAULT_AGE_DAYS", default=365))
 API_KEY_MAX_AGE = timedelta(days=env.int("API_KEY_MAX_AGE_DAYS", default=730))
