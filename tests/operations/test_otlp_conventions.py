@@ -154,6 +154,19 @@ def test_cached_tokens_are_inside_unless_the_numbers_prove_otherwise() -> None:
     assert flat(input=7, total=12) == (7, 0, 0, 5, 0)
 
 
+def test_a_zero_under_the_preferred_name_hides_nothing() -> None:
+    said = {
+        "gen_ai.usage.cache_write.input_tokens": 0,
+        "gen_ai.usage.cache_creation.input_tokens": 100,
+        "gen_ai.usage.details.cache_read_tokens": "800",
+        "gen_ai.usage.cache_read.input_tokens": "0",
+        "gen_ai.usage.input_tokens": 1200,
+        "gen_ai.usage.prompt_tokens": 0,
+    }
+    assert counts(read({**OPENAI, **said})) == (1200, 800, 100, 0, 0)
+    assert counts(read({**OPENAI, **dict(reversed(said.items()))})) == (1200, 800, 100, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("attributes", "status", "failed", "error_type"),
     [

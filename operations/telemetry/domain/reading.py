@@ -166,7 +166,12 @@ def _say(attributes: Attributes) -> _Said:
                 mark = said_by
         if meanings := MEANINGS.get(attribute):
             for term, rank in meanings:
-                if rank < ranks.get(term, 1_000_000) and not _says_nothing(value):
+                if term in ranks and _is_zero(term, value) != _is_zero(term, terms[term]):
+                    # A count of zero is a placeholder where another name of it says more.
+                    better = _is_zero(term, terms[term])
+                else:
+                    better = rank < ranks.get(term, 1_000_000)
+                if better and not _says_nothing(value):
                     ranks[term] = rank
                     terms[term] = value
         elif kind := KINDS.get(attribute):
@@ -179,6 +184,10 @@ def _say(attributes: Attributes) -> _Said:
             if key and variant:
                 experiments.append((key, variant))
     return _Said(terms, kinds, objects, experiments, mark)
+
+
+def _is_zero(term: Term, value: Value) -> bool:
+    return term in _COUNT_TERMS and tokens(value) == 0
 
 
 def _says_nothing(value: Value) -> bool:
