@@ -7,11 +7,16 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from research.services.analyse import analyse_experiment
+from research.services.lifecycle import stop_experiment
 from tests.admin_data import cost, record, staff
+from tests.research.results_world import make_experiment
 
 pytestmark = pytest.mark.django_db
 
@@ -136,3 +141,39 @@ def test_freshness_is_told(signed_in: Client) -> None:
     record(cost(datetime(2026, 11, 1, tzinfo=UTC)))
     html = page(signed_in)
     assert re.search(r"Last cost recorded <time [^>]+>just now</time>", html)
+
+
+def test_experiments_that_run_stand_there_with_the_verdict_of_their_last_analysis(client: Client) -> None:
+    client.force_login(staff("research:read"))
+    assert "None runs." in page(client)
+    analysed = make_experiment("analysed")
+    analyse_experiment(experiment=analysed.pk)
+    make_experiment("fresh")
+    stop_experiment(experiment=make_experiment("ended").pk, decision="later", reason="Enough.")
+    html = page(client)
+    panel = html[html.index('id="experiments"') :]
+    rows = re.findall(r'<th scope="row"><a href="([^"]+)">(\w+)</a></th>(.*?)</tr>', panel, re.S)
+    assert [name for _, name, _ in rows] == ["fresh", "analysed"]
+    assert "Not analysed yet" in rows[0][2]
+    assert "Not started" in rows[1][2]
+    assert client.get(rows[1][0]).status_code == 200
+    assert "To see spend here" in html
+
+
+def test_experiments_are_not_shown_to_who_may_not_see_them(signed_in: Client) -> None:
+    make_experiment("secret")
+    assert "secret" not in page(signed_in)
+
+
+def test_more_experiments_take_no_more_queries(
+    client: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    client.force_login(staff("research:read"))
+    make_experiment("first")
+    page(client)
+    with CaptureQueriesContext(connection) as one:
+        page(client)
+    for number in range(8):
+        analyse_experiment(experiment=make_experiment(f"experiment-{number}").pk)
+    with django_assert_num_queries(len(one)):
+        assert "And others that run." in page(client)
