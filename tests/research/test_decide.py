@@ -17,6 +17,8 @@ from research.selectors.experiments import get_experiment
 from research.services.lifecycle import archive_experiment, pause_experiment, stop_arm, stop_experiment
 from tests.admin_data import staff
 from tests.research.experiment_setup import draft, running
+from tests.research.results_world import make_experiment
+from tests.research.test_analysis_results import drawn, fill, people
 from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +122,21 @@ def test_states_and_arms_that_cannot_be_decided() -> None:
     assert decide(SHIP, "nothing").status_code == 404
     assert Api("research:read")("POST", "/prompt-v2/decide", SHIP).status_code == 403
     assert events() == []
+
+
+def test_a_decision_against_the_verdict_can_be_seen() -> None:
+    row = make_experiment(metrics=[{"key": "rating", "kind": "mean", "role": "primary"}])
+    people(row, 200)
+    fill(row, "rating", drawn(200))
+    decide({"outcome": "roll_back", "reason": "The provider ends it."}, "prompt")
+    assert events() == [{"decision": "keep control", "outcome": "roll_back", "verdict": "ship"}]
+
+
+def test_a_key_too_long_for_a_decision_is_refused() -> None:
+    name = "t" * 100
+    running(arms=(("control", 0.5, {}), (name, 0.5, {})))
+    assert pointers(decide({**SHIP, "variant": name})) == [("/variant", "too_long")]
+    assert Experiment.objects.get().state == "running"
 
 
 def test_a_start_and_a_resumption_keep_their_reason() -> None:
