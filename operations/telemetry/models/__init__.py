@@ -1,0 +1,4 @@
+from .source import TelemetrySource
+from .trace import Trace
+
+__all__ = ["TelemetrySource", "Trace"]
