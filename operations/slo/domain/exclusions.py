@@ -9,6 +9,7 @@ they are expanded only within the interval that is asked for, from a first occur
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,12 @@ _NUMBERS: Final = {
     "BYWEEKNO": (-53, 53),
     "BYSETPOS": (-366, 366),
 }
+_DAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+_LIMITS: Final = {
+    "HOURLY": ("BYMONTH", "BYMONTHDAY", "BYDAY", "BYHOUR"),
+    "DAILY": ("BYMONTH", "BYMONTHDAY", "BYDAY"),
+    "WEEKLY": ("BYMONTH",),
+}
 _DAY_NAME: Final = re.compile(r"([+-]?[1-9]\d?)?(MO|TU|WE|TH|FR|SA|SU)\Z")
 _UNTIL: Final = re.compile(r"\d{8}(T\d{6}Z?)?\Z")
 
@@ -57,11 +64,46 @@ def rule_fault(text: str) -> str:
     try:
         parts = _parts(text)
         _check(parts)
-        rrulestr(_joined(parts), dtstart=datetime(2026, 1, 1))  # noqa: DTZ001 - a wall clock
+        parts.pop("UNTIL", None)
+        parts.pop("COUNT", None)
+        dates, _ = _split(parts)
+        if next(iter(rrulestr(_joined(dates), dtstart=datetime(2024, 2, 29))), None) is None:  # noqa: DTZ001 - a wall clock
+            return "The rule never recurs."
     except ValueError as error:
         detail = str(error)
         return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."
     return ""
+
+
+def _split(parts: dict[str, str]) -> tuple[dict[str, str], dict[str, set[int]]]:
+    """The steps of a rule, and what merely leaves out some of them.
+
+    A rule that leaves out every step would be searched up to the year 9999: so steps are made first, and left out here.
+    """
+    names = _LIMITS.get(parts["FREQ"], ())
+    limits = {name: _limit(name, parts[name]) for name in names if name in parts}
+    return {name: value for name, value in parts.items() if name not in limits}, limits
+
+
+def _limit(name: str, value: str) -> set[int]:
+    items = value.split(",")
+    return {_DAYS.index(item) if name == "BYDAY" else int(item) for item in items}
+
+
+def _left_in(begins: datetime, limits: dict[str, set[int]]) -> bool:
+    for name, numbers in limits.items():
+        match name:
+            case "BYMONTH":
+                found = {begins.month}
+            case "BYDAY":
+                found = {begins.weekday()}
+            case "BYMONTHDAY":
+                found = {begins.day, begins.day - 1 - monthrange(begins.year, begins.month)[1]}
+            case _:
+                found = {begins.hour}
+        if not found & numbers:
+            return False
+    return True
 
 
 def _parts(text: str) -> dict[str, str]:
@@ -92,6 +134,14 @@ def _check(parts: dict[str, str]) -> None:
         raise ValueError("a rule ends by COUNT or by UNTIL, not by both")
     for name, value in parts.items():
         _check_part(name, value)
+    if freq not in ("MONTHLY", "YEARLY"):
+        for name in ("BYSETPOS", "BYYEARDAY", "BYWEEKNO"):
+            if name in parts:
+                raise ValueError(f"{name} goes with FREQ=MONTHLY or FREQ=YEARLY")
+        if not set(parts.get("BYDAY", "MO").split(",")) <= set(_DAYS):
+            raise ValueError("days with a number, such as 1SU, go with FREQ=MONTHLY or FREQ=YEARLY")
+        if freq == "WEEKLY" and "BYMONTHDAY" in parts:
+            raise ValueError("BYMONTHDAY does not go with FREQ=WEEKLY")
     hours = len(set(parts.get("BYHOUR", "0").split(",")))
     minutes = len(set(parts.get("BYMINUTE", "0").split(",")))
     if (24 if freq == "HOURLY" else hours) * minutes > 24:
@@ -110,7 +160,7 @@ def _check_part(name: str, value: str) -> None:
             raise ValueError("UNTIL is a date or a time, such as 20261231 or 20261231T235900Z")
         _until(value, ZoneInfo("UTC"))
     elif name == "WKST":
-        if value not in ("MO", "TU", "WE", "TH", "FR", "SA", "SU"):
+        if value not in _DAYS:
             raise ValueError("WKST is a day of the week, such as MO")
     elif name == "BYDAY":
         if not all(_DAY_NAME.match(day) for day in value.split(",")):
@@ -166,9 +216,13 @@ def _begins(maintenance: Maintenance, within: Interval) -> Iterator[datetime]:
     if last < first:
         return
     start = first if count else _moved(first, low, parts)
-    rule = rrulestr(_joined(parts), dtstart=start).replace(until=last)
-    for number, begins in enumerate(rule):
-        if count and number >= count:
+    steps, limits = _split(parts)
+    number = 0
+    for begins in rrulestr(_joined(steps), dtstart=start).replace(until=last):
+        if not _left_in(begins, limits):
+            continue
+        number += 1
+        if count and number > count:
             return
         if begins >= low:
             yield begins
