@@ -333,3 +333,12 @@ def test_ten_thousand_spans_in_each_other() -> None:
     nameless = [wrapper(number, number - 1) for number in range(1, 2001)]
     (run,) = derive(*nameless, agent(2001, 2000)).runs
     assert run.run_id == run_id(2001)
+
+
+def test_thousands_of_agents_at_the_bottom_of_thousands_of_spans() -> None:
+    deep = [chain(number, number - 1) for number in range(1, 4000)]
+    agents = [agent(number, 3999, f"agent-{number}") for number in range(4000, 8000)]
+    runs = derive(*deep, *agents).runs
+    assert {run.parent_run_id for run in runs} == {""}
+    nameless = [wrapper(number, number - 1) for number in range(1, 4000)]
+    assert [run.status for run in derive(*nameless, *agents).runs] == ["ok"] * 4000

@@ -16,6 +16,13 @@ CALLS: Final = frozenset({"inference", "embedding"})
 _BARRIERS: Final = frozenset({"agent", "tool", "retrieval"})
 
 
+class Inside(NamedTuple):
+    """Of the named agents inside a wrapper, the one that started first and the one that ended last."""
+
+    first: bytes
+    last: bytes
+
+
 class Lineage(NamedTuple):
     """How the spans of a trace hang together; keys and values are span ids.
 
@@ -23,14 +30,14 @@ class Lineage(NamedTuple):
     ``up`` is the known parent (empty: none); ``order`` has parents before their children; ``anchor`` is
     the topmost span of each, which may be one that has not come. ``heads`` maps the agent spans to the one
     that stands for their run; ``wrappers`` are agent spans that nobody named around agents that somebody
-    did, with those agents, the first started first.
+    did, with the one of those that started first and the one that ended last.
     """
 
     up: dict[bytes, bytes]
     order: list[bytes]
     anchor: dict[bytes, bytes]
     heads: dict[bytes, bytes]
-    wrappers: dict[bytes, list[bytes]]
+    wrappers: dict[bytes, Inside]
     stray: set[bytes]
 
 
@@ -49,8 +56,8 @@ def trace_lineage(spans: Spans) -> Lineage:
             anchor[span_id] = said if said and said not in spans else span_id
         if spans[span_id].kind == "agent":
             agents.append(span_id)
-    wrappers = _wrappers(spans, up, agents) if len(agents) > 1 else {}
-    heads = _heads(spans, up, agents, wrappers)
+    wrappers = _wrappers(spans, up, order) if len(agents) > 1 else {}
+    heads = _heads(spans, up, order, wrappers) if agents else {}
     stray: set[bytes] = set()
     for span_id in order if wrappers else ():
         if span_id in wrappers or (up[span_id] in stray and span_id not in heads):
@@ -94,52 +101,52 @@ def _parents_first(up: Mapping[bytes, bytes]) -> list[bytes]:
     return order
 
 
-def _wrappers(spans: Spans, up: Mapping[bytes, bytes], agents: list[bytes]) -> dict[bytes, list[bytes]]:
-    wrappers: dict[bytes, list[bytes]] = {}
-    for agent in agents:
-        if not spans[agent].agent_named:
+def _wrappers(spans: Spans, up: Mapping[bytes, bytes], order: list[bytes]) -> dict[bytes, Inside]:
+    wrappers: dict[bytes, Inside] = {}
+    below: dict[bytes, Inside] = {}
+    # Children before their parents: each tells its parent which named agents can be reached through it.
+    for span_id in reversed(order):
+        span, inside = spans[span_id], below.pop(span_id, None)
+        if span.kind == "tool":
             continue
-        node = up[agent]
-        while node:
-            around = spans[node]
-            if around.kind == "tool":
-                break
-            if around.kind == "agent":
-                if around.agent_named or around.run_id:
-                    break
-                wrappers.setdefault(node, []).append(agent)
-            node = up[node]
-    for inner in wrappers.values():
-        inner.sort(key=lambda span_id: by_start(spans, span_id))
+        if span.kind == "agent":
+            if span.agent_named:
+                inside = Inside(span_id, span_id)
+            elif span.run_id or inside is None:
+                continue
+            else:
+                wrappers[span_id] = inside
+        parent = up[span_id]
+        if inside is not None and parent:
+            beside = below.get(parent)
+            below[parent] = _both(spans, beside, inside) if beside else inside
     return wrappers
 
 
+def _both(spans: Spans, one: Inside, other: Inside) -> Inside:
+    return Inside(
+        min(one.first, other.first, key=lambda span_id: by_start(spans, span_id)),
+        max(one.last, other.last, key=lambda span_id: (spans[span_id].end, span_id)),
+    )
+
+
 def _heads(
-    spans: Spans, up: Mapping[bytes, bytes], agents: list[bytes], wrappers: Mapping[bytes, list[bytes]]
+    spans: Spans, up: Mapping[bytes, bytes], order: list[bytes], wrappers: Mapping[bytes, Inside]
 ) -> dict[bytes, bytes]:
     heads: dict[bytes, bytes] = {}
-    for agent in agents:
-        if agent in wrappers:
-            continue
-        around, through_tool = agent_around(spans, up, agent, wrappers)
-        same = around and _same_run(spans[agent], spans[around], through_tool)
-        heads[agent] = heads[around] if same else agent
+    # The nearest agent span around what lies in a span, wrappers passed over, and whether a tool call
+    # lies between.
+    around: dict[bytes, tuple[bytes, bool]] = {b"": (b"", False)}
+    for span_id in order:
+        span = spans[span_id]
+        outer, through_tool = around[up[span_id]]
+        if span.kind == "agent" and span_id not in wrappers:
+            same = outer and _same_run(span, spans[outer], through_tool)
+            heads[span_id] = heads[outer] if same else span_id
+            around[span_id] = (span_id, False)
+        else:
+            around[span_id] = (outer, through_tool or span.kind == "tool")
     return heads
-
-
-def agent_around(
-    spans: Spans, up: Mapping[bytes, bytes], span_id: bytes, wrappers: Mapping[bytes, list[bytes]]
-) -> tuple[bytes, bool]:
-    """The nearest agent span above, wrappers passed over, and whether a tool call lies between."""
-    through_tool = False
-    node = up[span_id]
-    while node:
-        kind = spans[node].kind
-        if kind == "agent" and node not in wrappers:
-            return node, through_tool
-        through_tool = through_tool or kind == "tool"
-        node = up[node]
-    return b"", through_tool
 
 
 def _same_run(inner: KnownSpan, outer: KnownSpan, through_tool: bool) -> bool:
@@ -165,39 +172,50 @@ class Wrapped(NamedTuple):
     total_of: set[bytes]
 
 
-def wrapped_calls(spans: Spans, up: Mapping[bytes, bytes]) -> Wrapped:
+_SEEN: Final = {"inference": 1, "embedding": 2}
+_USED: Final = {"inference": 4, "embedding": 8}
+_NEAR: Final = 15
+_TOTAL: Final = 16
+
+
+def wrapped_calls(spans: Spans, line: Lineage) -> Wrapped:
     """The calls that tell again what a call inside them tells."""
-    around: set[bytes] = set()
-    used: set[bytes] = set()
-    total_of: set[bytes] = set()
-    for span_id, span in spans.items():
-        if span.kind not in CALLS:
-            continue
-        node, near = up[span_id], True
-        while node:
-            above = spans[node]
-            if near and above.kind in _BARRIERS:
-                near = False
-            if (
-                near
-                and span.usage
-                and above.kind == span.kind
-                and node in used
-                and (span.log or node in around)
-            ):
-                # From here on up another call inside has told the same already.
-                break
-            if not near and node in total_of:
-                break
-            if near and above.kind == span.kind:
-                # The record of a streamed call lies inside the call of which it tells.
-                if not span.log:
-                    around.add(node)
-                if span.usage:
-                    used.add(node)
+    wrapped = Wrapped(set(), set(), set())
+    below: dict[bytes, int] = {}
+    # Children before their parents: bits for the calls of either kind that can be seen from above.
+    for span_id in reversed(line.order):
+        span, seen = spans[span_id], below.pop(span_id, 0)
+        kind = span.kind
+        if seen & _TOTAL:
+            wrapped.total_of.add(span_id)
+        if kind in CALLS:
+            if seen & _SEEN[kind]:
+                wrapped.any.add(span_id)
+            if seen & _USED[kind]:
+                wrapped.used.add(span_id)
+            # The record of a streamed call lies inside the call of which it tells.
+            if not span.log:
+                seen |= _SEEN[kind]
             if span.usage:
-                total_of.add(node)
-            elif not near:
-                break
-            node = up[node]
-    return Wrapped(around, used, total_of)
+                seen |= _USED[kind] | _TOTAL
+        elif kind in _BARRIERS:
+            seen &= ~_NEAR
+        parent = line.up[span_id]
+        if seen and parent:
+            below[parent] = below.get(parent, 0) | seen
+    return wrapped
+
+
+def tool_around(spans: Spans, line: Lineage) -> dict[bytes, str]:
+    """For each span the tool call in which it lies, with no agent or call of a model between, by its tool."""
+    tools: dict[bytes, str] = {}
+    inside: dict[bytes, str] = {}
+    for span_id in line.order:
+        span = spans[span_id]
+        if tool := inside.get(line.up[span_id]):
+            tools[span_id] = tool
+        if span.kind == "tool":
+            inside[span_id] = span.tool
+        elif tool and span.kind not in ("agent", "inference"):
+            inside[span_id] = tool
+    return tools

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from .known import KnownSpan
-from .lineage import CALLS, Lineage, Spans, Wrapped, by_start, trace_lineage, wrapped_calls
+from .lineage import CALLS, Lineage, Spans, Wrapped, by_start, tool_around, trace_lineage, wrapped_calls
 
 STEPS: Final = frozenset({"inference", "embedding", "tool", "retrieval"})
 """Kinds of spans that are steps of a run."""
@@ -92,7 +92,7 @@ def view_trace(trace_id: bytes, spans: Spans) -> TraceView:
     if not spans:
         return NOTHING
     line = trace_lineage(spans)
-    wrapped = wrapped_calls(spans, line.up)
+    wrapped = wrapped_calls(spans, line)
     placed, anchored = _place(trace_id, spans, line)
     charged = {
         span_id
@@ -104,7 +104,7 @@ def view_trace(trace_id: bytes, spans: Spans) -> TraceView:
     for span_id, run_id in placed.items():
         if run_id:
             members[run_id].append(span_id)
-    around = _around(spans, line, placed)
+    around, outer = _around(spans, line, placed), _outer_runs(line, placed)
     runs = {
         run_id: _run(
             trace_id,
@@ -115,7 +115,7 @@ def view_trace(trace_id: bytes, spans: Spans) -> TraceView:
             line,
             wrapped,
             counted,
-            placed,
+            outer,
             around.get(run_id, []),
         )
         for run_id, ids in members.items()
@@ -160,7 +160,7 @@ def _place(trace_id: bytes, spans: Spans, line: Lineage) -> tuple[dict[bytes, st
             head = line.heads[span_id]
             placed[span_id] = spans[head].run_id or run_id_of(trace_id, head)
         elif span_id in line.wrappers:
-            head = line.heads[line.wrappers[span_id][0]]
+            head = line.heads[line.wrappers[span_id].first]
             placed[span_id] = spans[head].run_id or run_id_of(trace_id, head)
         elif span.run_id:
             placed[span_id] = span.run_id
@@ -207,6 +207,7 @@ def _place_loose(
 
 def _counted(spans: Spans, line: Lineage, wrapped: Wrapped) -> set[bytes]:
     counted: set[bytes] = set()
+    tools = tool_around(spans, line)
     silent = {
         span.parent_id
         for span_id, span in spans.items()
@@ -219,22 +220,10 @@ def _counted(spans: Spans, line: Lineage, wrapped: Wrapped) -> set[bytes]:
             )
             if span_id not in wrapped.any and not told:
                 counted.add(span_id)
-        elif span.kind == "tool" and not _told_above(span_id, span, spans, line):
+        elif span.kind == "tool" and tools.get(span_id) != span.tool:
+            # Otherwise a client's span tells of the call, and this is the server's inside it.
             counted.add(span_id)
     return counted
-
-
-def _told_above(span_id: bytes, span: KnownSpan, spans: Spans, line: Lineage) -> bool:
-    """Whether the same tool call is told by a span around it: a client's around a server's."""
-    node = line.up[span_id]
-    while node:
-        above = spans[node]
-        if above.kind == "tool":
-            return above.tool == span.tool
-        if above.kind in ("agent", "inference"):
-            return False
-        node = line.up[node]
-    return False
 
 
 def _run(
@@ -246,7 +235,7 @@ def _run(
     line: Lineage,
     wrapped: Wrapped,
     counted: set[bytes],
-    placed: dict[bytes, str],
+    outer: dict[bytes, str],
     around: list[KnownSpan],
 ) -> Run:
     ids = sorted(ids, key=lambda one: by_start(spans, one))
@@ -272,7 +261,7 @@ def _run(
         agent_named=agent.agent_named,
         agent_id=_first(sources, "agent_id"),
         agent_version=_first(sources, "agent_version"),
-        parent_run_id=_parent_run(run_id, anchor, line, placed) if head else "",
+        parent_run_id=_parent_run(run_id, anchor, line, outer) if head else "",
         status="error" if failed else "ok" if head else "running",
         seen=head is not None,
         start=start,
@@ -304,8 +293,7 @@ def _around(spans: Spans, line: Lineage, placed: dict[bytes, str]) -> dict[str, 
     """The wrappers by run: what one says of the end is said of the agent inside that ended last."""
     around: dict[str, list[KnownSpan]] = defaultdict(list)
     for wrapper, inner in sorted(line.wrappers.items()):
-        last = max(inner, key=lambda one: (spans[one].end, one))
-        around[placed[last]].append(spans[wrapper])
+        around[placed[inner.last]].append(spans[wrapper])
     return around
 
 
@@ -338,12 +326,24 @@ def _above(spans: Spans, line: Lineage, anchor: bytes) -> list[KnownSpan]:
     return found
 
 
-def _parent_run(run_id: str, anchor: bytes, line: Lineage, placed: dict[bytes, str]) -> str:
+def _outer_runs(line: Lineage, placed: dict[bytes, str]) -> dict[bytes, str]:
+    """The run that an agent right below each span is called by.
+
+    A wrapper and what hangs on it is placed with the agents inside, which are beside, not above.
+    """
+    outer = {b"": ""}
+    for span_id in line.order:
+        own = span_id in line.heads or span_id not in line.stray
+        outer[span_id] = (placed[span_id] if own else "") or outer[line.up[span_id]]
+    return outer
+
+
+def _parent_run(run_id: str, anchor: bytes, line: Lineage, outer: dict[bytes, str]) -> str:
     node = line.up.get(anchor, b"")
-    while node:
-        # A wrapper and what hangs on it is placed with the agents inside, which are beside, not above.
-        if node not in line.stray and placed[node] not in ("", run_id):
-            return placed[node]
+    for _ in range(_NEAREST):
+        if not node or outer[node] != run_id:
+            return outer[node]
+        # The run goes by an id that spans around it were given as well.
         node = line.up[node]
     return ""
 
