@@ -182,11 +182,12 @@ UNITS = [f"{arm}-{place}" for arm in ARMS for place in range(10)]
 
 
 def _record(child: Child, number: int) -> str:
-    for batch in range(12):
+    for batch in range(8):
         clicks = [result(unit, "clicks", 1, f"{number}-{batch}-{unit}") for unit in UNITS]
+        taps = [result(unit, "taps", 1, f"t-{number}-{batch}-{unit}") for unit in UNITS]
         ratings = [result(unit, "rating", 1e6 + batch, f"r-{number}-{batch}-{unit}") for unit in UNITS]
-        outcome = record_results(experiment="prompt", results=clicks + ratings)
-        assert (len(outcome.accepted), outcome.rejected) == (40, {})
+        outcome = record_results(experiment="prompt", results=clicks + ratings + taps)
+        assert (len(outcome.accepted), outcome.rejected) == (60, {})
     return "recorded"
 
 
@@ -203,7 +204,8 @@ def totals(moments: list[Moments]) -> list[tuple[int, float]]:
 
 
 def test_results_recorded_meanwhile_are_neither_lost_nor_counted_twice(live_database: str) -> None:
-    row = make_experiment()
+    counts = [{"key": key, "kind": "count"} for key in ("clicks", "taps")]
+    row = make_experiment(metrics=[*MEAN, *counts])
     people(row, 10)
     analysts = [
         Child(_again, lambda: analyse_experiment(experiment="prompt")),
@@ -216,20 +218,21 @@ def test_results_recorded_meanwhile_are_neither_lost_nor_counted_twice(live_data
     analyse_experiment(experiment="prompt")
     seen = []
     for made in Analysis.objects.order_by("as_of", "id"):
-        arms = made.inputs["metrics"]["clicks"]
-        clicks = [Moments(*arms[name]["moments"]) for name in ARMS]
+        clicks, taps = (
+            [Moments(*made.inputs["metrics"][key][name]["moments"]) for name in ARMS]
+            for key in ("clicks", "taps")
+        )
         assert [one.n for one in clicks] == [10, 10]
         [(_, control), (_, treatment)] = totals(clicks)
-        # Each batch is one click of every unit: whole batches, the same in both arms.
+        # Each batch is one click and one tap of every unit: whole batches, the same in both arms.
         assert control == pytest.approx(treatment, abs=1e-6)
         assert control == pytest.approx(10 * round(control / 10), abs=1e-6)
+        assert totals(taps) == [(10, pytest.approx(each, abs=1e-6)) for _, each in totals(clicks)]
         seen.append(round(control / 10))
     assert seen == sorted(seen)
-    assert seen[-1] == 36
+    assert seen[-1] == 24
     data = phase_data(get_experiment(row.pk))
     for metric in data.metrics:
-        if metric.key not in ("clicks", "rating"):
-            continue
         live = totals([data.moments[metric.pk, variant.pk] for variant in data.variants])
         arms = made.inputs["metrics"][metric.key]
         assert live == [
