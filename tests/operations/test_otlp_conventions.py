@@ -645,6 +645,19 @@ def test_mcp_calls_tools_and_does_other_things() -> None:
     assert read({"mcp.method.name": "tools/list"}, name="tools/list").kind == "other"
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [("llm", "inference"), ("agent", "agent"), ("tool", "tool"), ("session", "workflow"), ("other", "other")],
+)
+def test_agentops_kinds(said: str, kind: str) -> None:
+    found = read({"agentops.span.kind": said, "agentops.entity.name": "support"})
+    assert (found.kind, found.convention, found.agent) == (
+        kind,
+        "agentops",
+        "support" if kind == "agent" else "",
+    )
+
+
 @pytest.mark.parametrize("value", [float("nan"), -1, "free", 10**7, True, None])
 def test_impossible_costs_are_none(value: Any) -> None:
     assert read({**OPENAI, "operation.cost": value}).reported_cost is None

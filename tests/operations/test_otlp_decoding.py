@@ -202,6 +202,29 @@ def test_attributes_are_bounded_in_number_length_and_depth() -> None:
     assert len(bounded) == 3
 
 
+def test_too_many_spans_are_refused_before_they_are_read() -> None:
+    bounds = BOUNDS._replace(spans=2)
+    for count, fits in ((2, True), (3, False)):
+        body = request(*[{}] * count).SerializeToString()
+        text = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [json_span()] * count}]}]}).encode()
+        for form, data in (("protobuf", body), ("json", text)):
+            if fits:
+                assert len(decode_traces(data, form, bounds=bounds).spans) == count
+            else:
+                with pytest.raises(TooLarge, match="more than 2 spans"):
+                    decode_traces(data, form, bounds=bounds)
+
+
+def test_of_many_events_the_first_and_the_last_are_kept() -> None:
+    made = request({})
+    names = [f"chunk {number}" for number in range(1000)] + ["exception"]
+    for name in names:
+        made.resource_spans[0].scope_spans[0].spans[0].events.add(name=name)
+    kept = decode_traces(made.SerializeToString(), "protobuf").spans[0].events
+    said = js(json_span(events=[{"name": name} for name in names])).spans[0].events
+    assert [one.name for one in kept] == [one.name for one in said] == [*names[:64], *names[-64:]]
+
+
 def test_what_no_convention_reads_is_not_decoded() -> None:
     said = {"gen_ai.input.messages": "a secret", "http.url": "x", "gen_ai.request.model": "m"}
     body = request(said, said).SerializeToString()

@@ -19,6 +19,11 @@ def too_large(limit: int) -> TooLarge:
     return TooLarge("body_too_large", f"The body is larger than {limit} bytes after decompression.")
 
 
+def too_many_spans(limit: int) -> TooLarge:
+    """The refusal of a request with more than ``limit`` spans (413)."""
+    return TooLarge("too_many_spans", f"The request holds more than {limit} spans: send smaller batches.")
+
+
 def unsupported(detail: str) -> UnsupportedMedia:
     """The refusal of a content type or encoding (415)."""
     return UnsupportedMedia("unsupported_media", detail)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .errors import bad_body
+from .errors import bad_body, too_many_spans
 from .spans import (
     Attributes,
     Bounds,
@@ -24,6 +24,7 @@ from .spans import (
     Value,
     Wanted,
     bad_ids,
+    ends,
     everything,
     sound_times,
 )
@@ -107,6 +108,13 @@ def decode_json(body: bytes, bounds: Bounds, wanted: Wanted) -> Decoded:
         raise bad_body(NOT_TRACES) from None
     if request.resource_spans is None and (bytes(request.resource_logs) or bytes(request.resource_metrics)):
         raise bad_body(NOT_TRACES)
+    held = sum(
+        len(scope.spans or ())
+        for resource in request.resource_spans or ()
+        for scope in resource.scope_spans or ()
+    )
+    if held > bounds.spans:
+        raise too_many_spans(bounds.spans)
     spans: list[Span] = []
     rejected: list[Rejected] = []
     index = cut = 0
@@ -169,7 +177,7 @@ def _events(events: Sequence[_Event], bounds: Bounds, wanted: Wanted) -> tuple[E
             max(0, _whole(event.time_unix_nano) or 0),
             _attributes(event.attributes, bounds, wanted)[0],
         )
-        for event in events[: bounds.events]
+        for event in ends(events, bounds.events)
     )
 
 

@@ -9,7 +9,7 @@ from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from .errors import bad_body
+from .errors import bad_body, too_many_spans
 from .spans import (
     Attributes,
     Bounds,
@@ -21,6 +21,7 @@ from .spans import (
     Value,
     Wanted,
     bad_ids,
+    ends,
     everything,
     sound_times,
 )
@@ -40,6 +41,9 @@ def decode_protobuf(body: bytes, bounds: Bounds, wanted: Wanted) -> Decoded:
         request.ParseFromString(body)
     except DecodeError:
         raise bad_body(NOT_TRACES) from None
+    held = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
+    if held > bounds.spans:
+        raise too_many_spans(bounds.spans)
     spans: list[Span] = []
     rejected: list[Rejected] = []
     index = cut = strangers = 0
@@ -103,7 +107,7 @@ def _events(events: Any, bounds: Bounds, wanted: Wanted) -> tuple[Event, ...]:
             event.time_unix_nano,
             _attributes(event.attributes, bounds, wanted)[0],
         )
-        for event in events[: bounds.events]
+        for event in ends(events, bounds.events)
     )
 
 

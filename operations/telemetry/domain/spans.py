@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ class Bounds(NamedTuple):
     """
 
     body: int = 64 * 1024 * 1024
+    spans: int = 100_000
     attributes: int = 1024
     events: int = 128
     items: int = 256
@@ -103,6 +104,16 @@ class Decoded(NamedTuple):
 def everything(name: str) -> bool:
     """Keep every attribute."""
     return True
+
+
+T = TypeVar("T")
+
+
+def ends(items: Sequence[T], most: int) -> list[T]:
+    """The items, or of too many the first and the last: an exception is the last of a span's events."""
+    if len(items) <= most:
+        return list(items)
+    return [*items[: most // 2], *items[-(most // 2) :]]
 
 
 def bad_ids(trace_id: bytes, span_id: bytes) -> tuple[str, str] | None:

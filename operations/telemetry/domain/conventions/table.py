@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from . import langfuse, langsmith, litellm, mlflow, openinference, own, pydantic_ai
+from .agentops import AGENTOPS
 from .convention import Convention, Kind, Term
 from .google_adk import GOOGLE_ADK
 from .langfuse import LANGFUSE
@@ -23,7 +24,7 @@ from .vercel_ai import VERCEL_AI
 
 CONVENTIONS: Final = (
     OWN, OTEL_GENAI, MCP, OPENINFERENCE, OPENLLMETRY, LANGFUSE, LANGSMITH, VERCEL_AI, MLFLOW, LITELLM, STRANDS,
-    PYDANTIC_AI, GOOGLE_ADK, OPENLIT,
+    PYDANTIC_AI, GOOGLE_ADK, OPENLIT, AGENTOPS,
 )  # fmt: skip
 """Where two of them say different things in one span, the earlier one is believed."""
 
