@@ -83,10 +83,10 @@ def _shown(metric: Metric, reading: Reading, watched_by: list[str], sampled: boo
 
 def _history_words(metric: Metric, watched_by: list[str], sampled: bool) -> str:
     if metric.has_history:
-        return "from rollups"
+        return "history from rollups"
     if watched_by:
         return "sampled each minute"
-    return "samples of the last 90 days" if sampled else "none: nothing watches it"
+    return "samples of the last 90 days" if sampled else "no history: nothing watches it"
 
 
 def _series(metric: Metric, sample: Sample) -> ShownSeries:

@@ -83,7 +83,8 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                "verbose_name_plural": "metric watches",
+                "verbose_name": "watched number",
+                "verbose_name_plural": "published numbers",
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("metric", "labels_hash", "by"), name="common_metric_watch_once"

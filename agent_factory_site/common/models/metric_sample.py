@@ -20,7 +20,9 @@ class MetricWatch(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        verbose_name_plural = "metric watches"
+        verbose_name = "watched number"
+        # The screen over this table shows the whole registry.
+        verbose_name_plural = "published numbers"
         constraints = [
             models.UniqueConstraint(fields=["metric", "labels_hash", "by"], name="common_metric_watch_once"),
         ]

@@ -90,7 +90,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
 
     scopes: ClassVar = {"view": "operations:read"}
 
-    list_display = ("shown_key", "shown_state", "entity", "how", "last", "took", "why")
+    list_display = ("shown_key", "shown_state", "checked", "how", "last", "took", "why")
     list_filter = (StateFilter, KindFilter)
     search_fields = ("key", "name", "entity__key")
     search_help_text = "Key, name or what is checked"
@@ -139,7 +139,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
         return shown_state(check)
 
     @display(description="Checked")
-    def entity(self, check: HealthCheck) -> str:
+    def checked(self, check: HealthCheck) -> str:
         return entity_name(check) or "–"
 
     @display(description="How")
