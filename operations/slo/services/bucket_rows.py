@@ -1,0 +1,86 @@
+"""Reading and writing rows of buckets, many at once, the same on both databases.
+
+Whoever writes here holds the lock of the indicator (see ``sli_lock``): what is read stays true until it is
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from django.db import connection
+
+from operations.slo.domain.counts import COUNT_FIELDS
+from operations.slo.domain.histogram import EMPTY, Histogram, decode
+from operations.slo.models import Bucket
+
+Place = tuple[int, int]
+"""A series and the number of a bucket."""
+Numbers = tuple[int, ...]
+"""In the order of ``COUNT_FIELDS``."""
+Row = tuple[Numbers, Histogram]
+
+CHUNK: Final = 2000
+ZEROS: Final[Numbers] = (0,) * len(COUNT_FIELDS)
+NO_ROW: Final[Row] = (ZEROS, EMPTY)
+_COLUMNS: Final = ("series_id", "bucket", *COUNT_FIELDS, "histogram")
+_TYPES: Final = {"series_id": "int4", "bucket": "int4", "histogram": "bytea"}
+
+
+def read_rows(tier: type[Bucket], places: Iterable[Place]) -> dict[Place, Row]:
+    """The rows that there are at ``places``."""
+    found: dict[Place, Row] = {}
+    table = tier._meta.db_table
+    columns = ", ".join(f"t.{name}" for name in _COLUMNS)
+    some = list(places)
+    with connection.cursor() as cursor:
+        for start in range(0, len(some), CHUNK):
+            # Whole numbers of the program's own, which need no quoting.
+            keys = ", ".join([f"({series:d},{bucket:d})" for series, bucket in some[start : start + CHUNK]])
+            cursor.execute(
+                f"WITH k(series, bucket) AS (VALUES {keys}) SELECT {columns} FROM k"  # noqa: S608
+                f" JOIN {table} t ON t.series_id = k.series AND t.bucket = k.bucket"
+            )
+            for row in cursor.fetchall():
+                found[row[0], row[1]] = (row[2:-1], decode(row[-1]))
+    return found
+
+
+def write_rows(tier: type[Bucket], rows: Mapping[Place, Row]) -> None:
+    """Put ``rows`` in the place of those that there are; one without events is removed."""
+    kept = [
+        (*place, *numbers, histogram.encode() or None)
+        for place, (numbers, histogram) in sorted(rows.items())
+        if numbers[1]
+    ]
+    gone = [place for place, (numbers, _) in sorted(rows.items()) if not numbers[1]]
+    table = tier._meta.db_table
+    names = ", ".join(_COLUMNS)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
+    conflict = f" ON CONFLICT (series_id, bucket) DO UPDATE SET {changes}"
+    with connection.cursor() as cursor:
+        if kept and connection.vendor == "postgresql":
+            arrays = ", ".join(f"%s::{_TYPES.get(name, 'int8')}[]" for name in _COLUMNS)
+            cursor.execute(
+                f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}){conflict}",  # noqa: S608
+                [list(column) for column in zip(*kept)],
+            )
+        elif kept:
+            marks = ", ".join(["%s"] * len(_COLUMNS))
+            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks}){conflict}", kept)  # noqa: S608
+        if gone:
+            cursor.executemany(f"DELETE FROM {table} WHERE series_id = %s AND bucket = %s", gone)  # noqa: S608
+
+
+def range_rows(tier: type[Bucket], series: Iterable[int], start: int, end: int) -> dict[Place, Row]:
+    """The rows of ``series`` with ``start <= bucket < end``."""
+    found: dict[Place, Row] = {}
+    some = sorted(series)
+    for first in range(0, len(some), CHUNK):
+        rows = tier._default_manager.filter(
+            series_id__in=some[first : first + CHUNK], bucket__gte=start, bucket__lt=end
+        )
+        for row in rows.values_list(*_COLUMNS):
+            found[row[0], row[1]] = (row[2:-1], decode(row[-1]))
+    return found
