@@ -285,6 +285,9 @@ EXPERIMENTS_NEED_APPROVAL = env.bool("EXPERIMENTS_NEED_APPROVAL", default=False)
 
 METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS")
 METRIC_SAMPLED_SERIES = env.int("METRIC_SAMPLED_SERIES", default=200)
+# --- Service levels -----------------------------------------------------------------------------
+
+SLO_SERIES_LIMIT = env.int("SLO_SERIES_LIMIT", default=10_000)
 
 # --- Background work ----------------------------------------------------------------------------
 

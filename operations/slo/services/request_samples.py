@@ -21,7 +21,7 @@ from django.db import connections
 
 from agent_factory_site.common.actors import Actor, acting
 from agent_factory_site.common.ids import uuid7
-from operations.slo.domain.sample_input import Sample
+from operations.slo.domain.sample_input import SampleInput
 from operations.slo.models import Sli
 from operations.slo.selectors.sources import SourceSli, slis_of
 
@@ -137,7 +137,7 @@ class RequestCollector:
         self.__init__()  # type: ignore[misc]
 
 
-def samples_of(sli: SourceSli, requests: Sequence[SeenRequest]) -> list[Sample]:
+def samples_of(sli: SourceSli, requests: Sequence[SeenRequest]) -> list[SampleInput]:
     """The samples that ``requests`` are for one indicator.
 
     With a threshold each request is a sample with its seconds; else they are counted by minute and labels.
@@ -146,7 +146,7 @@ def samples_of(sli: SourceSli, requests: Sequence[SeenRequest]) -> list[Sample]:
     wanted = [request for request in requests if _matches(sli.source_filter, request)]
     if sli.threshold is not None:
         return [
-            Sample(
+            SampleInput(
                 event_id=uuid7().hex,
                 timestamp=datetime.fromtimestamp(request.at, UTC),
                 value=max(request.seconds, 0.0),
@@ -161,7 +161,7 @@ def samples_of(sli: SourceSli, requests: Sequence[SeenRequest]) -> list[Sample]:
         total[place] += 1
         good[place] += request.good
     return [
-        Sample(
+        SampleInput(
             event_id=uuid7().hex,
             timestamp=datetime.fromtimestamp(minute, UTC),
             good=good[minute, labels],
