@@ -7,3 +7,12 @@ class OperationsConfig(AppConfig):
 
     def ready(self) -> None:
         from operations.health import metrics  # noqa: F401 - registers on import
+        from agent_factory_site.common.services.jobs import register_job
+
+        from .slo.services.objectives import JOB as COUNT
+        from .slo.services.objectives import run_count_job
+        from .slo.services.recount import JOB as RECOUNT
+        from .slo.services.recount import run_recount_job
+
+        register_job(COUNT, run_count_job)
+        register_job(RECOUNT, run_recount_job)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from operations.slo.selectors import sources
 
 
 @pytest.fixture(autouse=True)
 def _sources_forgotten() -> Iterator[None]:
     """What the process remembers of indicators belongs to the test before."""
+    from operations.slo.selectors import sources
+
     sources._forget()
     yield
     sources._forget()

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from operations.slo.domain.sample_input import SampleInput
 from operations.slo.models import Sli, Slo, SloDay, SloHour, SloMinute, SloObjective
+from operations.slo.services.objectives import renew_objective
 
 
 def recent_hour(hours_ago: int = 3) -> datetime:
@@ -47,3 +49,20 @@ def rows_of(slo: Slo, tier: str = "minute") -> dict[tuple[str, datetime], tuple[
             bytes(row.histogram or b""),
         )
     return found
+
+
+def make_sli(key: str = "answers", **fields: Any) -> Sli:
+    """An indicator; of ratios unless told otherwise."""
+    return Sli.objects.create(**{"key": key, "kind": "ratio"} | fields)
+
+
+def make_slo(group_by: tuple[str, ...] | list[str] = (), **fields: Any) -> Slo:
+    """The SLO "slo" with the indicator "answers", counting."""
+    sli = make_sli(**fields)
+    slo = Slo.objects.create(
+        key="slo", name="Answers", sli=sli, target=Decimal("0.99"), rolling_seconds=2_592_000,
+        group_by=list(group_by),
+    )  # fmt: skip
+    with transaction.atomic():
+        renew_objective(slo)
+    return slo

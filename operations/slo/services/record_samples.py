@@ -88,7 +88,7 @@ def record_samples(*, sli: str, samples: Sequence[SampleItem]) -> RecordedSample
         if errors:
             outcome.rejected[index] = list(errors)
         elif isinstance(item, SampleInput):
-            key, digest = UUID(bytes=event_key(item.event_id)), content_digest(item)
+            key, digest = event_key(item.event_id), content_digest(item).bytes
             checked.append((index, key, digest, item))
     if checked or row.archived_at is not None:
         accepted, duplicates = retry_conflicts(lambda: _store(sli, checked))
