@@ -87,6 +87,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "agent_factory_site.common.health.ProbeMiddleware",
     "agent_factory_site.common.middleware.RequestContextMiddleware",
+    "operations.slo.middleware.RequestSamplesMiddleware",
     "agent_factory_site.common.security_headers.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -243,6 +244,9 @@ SPECTACULAR_SETTINGS = {
         "EstimateMethodEnum": ["usage", "tokenizer", "upper_bound", "history"],
         "HealthCheckKindEnum": ["http", "heartbeat"],
         "HealthCheckMethodEnum": ["GET", "HEAD", "POST"],
+        "SloStateEnum": ["active", "archived"],
+        "SliKindEnum": ["ratio", "threshold", "timeslice", "freshness", "quality", "cost"],
+        "MaintenanceKindEnum": ["announced", "ad_hoc"],
     },
 }
 API_KEY_DEFAULT_AGE = timedelta(days=env.int("API_KEY_DEFAULT_AGE_DAYS", default=365))
@@ -285,6 +289,7 @@ EXPERIMENTS_NEED_APPROVAL = env.bool("EXPERIMENTS_NEED_APPROVAL", default=False)
 
 METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS")
 METRIC_SAMPLED_SERIES = env.int("METRIC_SAMPLED_SERIES", default=200)
+
 # --- Service levels -----------------------------------------------------------------------------
 
 SLO_SERIES_LIMIT = env.int("SLO_SERIES_LIMIT", default=10_000)
@@ -327,6 +332,7 @@ CELERY_TIMEZONE = "UTC"
 BEAT_LEASE = timedelta(seconds=env.float("BEAT_LEASE_SECONDS", default=30.0))
 CELERY_BEAT_SCHEDULER = "agent_factory_site.common.beat:LeasedScheduler"
 CELERY_BEAT_SCHEDULE = {
+    "remove-expired-samples": {"task": "operations.remove_expired_samples", "schedule": 3600.0},
     "dispatch-outbox": {"task": "common.dispatch_outbox", "schedule": 10.0},
     "sweep-jobs": {"task": "common.sweep_jobs", "schedule": 60.0},
     "prune-idempotency-records": {"task": "common.prune_idempotency_records", "schedule": 3600.0},

@@ -3,3 +3,6 @@
 from operations.health import tasks as health
 
 __all__ = ["health"]
+from operations.slo import tasks as slo
+
+__all__ = ["slo"]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 
-
 @pytest.fixture(autouse=True)
 def _sources_forgotten() -> Iterator[None]:
     """What the process remembers of indicators belongs to the test before."""

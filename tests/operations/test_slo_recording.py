@@ -137,7 +137,9 @@ def test_groups_are_counted_up_to_the_limit_and_the_rest_with_all(settings: Any)
     names = ["a", "b", "c", "a", "d"]
     record_samples(
         sli="answers",
-        samples=[sample(f"{n}", minutes(0), labels={"agent": name, "x": "y"}) for n, name in enumerate(names)],
+        samples=[
+            sample(f"{n}", minutes(0), labels={"agent": name, "x": "y"}) for n, name in enumerate(names)
+        ],
     )
     record_samples(sli="answers", samples=[sample("unlabelled", minutes(0))])
     counted = {name: row[1] for (name, _), row in rows_of(slo).items()}

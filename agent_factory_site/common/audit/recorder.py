@@ -112,7 +112,7 @@ def link_events(plan: AuditPlan, rows: Iterable[models.Model], action: str) -> l
             action,
             link.owner_label,
             str(owner),
-            {link.field_name: [[], sorted(ids)] if action == "add" else [sorted(ids), []]},
+            json_safe({link.field_name: [[], sorted(ids)] if action == "add" else [sorted(ids), []]}),
         )
         for owner, ids in sorted(members.items())
     ]

@@ -42,7 +42,9 @@ def get_maintenance_window(window: UUID) -> MaintenanceWindow:
     return row
 
 
-def list_slis(*, state: str | None = None, source: str | None = None, kind: str | None = None) -> QuerySet[Any]:
+def list_slis(
+    *, state: str | None = None, source: str | None = None, kind: str | None = None
+) -> QuerySet[Any]:
     """Indicators: ``state`` is active or archived."""
     rows = Sli.objects.all()
     if state is not None:
@@ -80,4 +82,4 @@ def counting_slos() -> list[str]:
 
 
 def _with_names(rows: QuerySet[Any]) -> QuerySet[Any]:
-    return rows.select_related("sli", "team", "owner")
+    return rows.select_related("sli", "team", "owner").prefetch_related("maintenance_windows", "objectives")

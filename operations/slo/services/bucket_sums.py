@@ -95,9 +95,7 @@ def judged(good: int, total: int, value_sum: int, slice_target: Fraction | None,
     return (good, total, value_sum, *slices, 0, 0, 0, 0)
 
 
-def exclude_again(
-    series: Iterable[int], start: int, end: int, rule_of: Callable[[int], SeriesRule]
-) -> int:
+def exclude_again(series: Iterable[int], start: int, end: int, rule_of: Callable[[int], SeriesRule]) -> int:
     """Judge the minutes ``[start, end)`` of ``series`` anew; how many of them changed."""
     before = range_rows(SloMinute, series, start, end)
     after: dict[Place, Row] = {}

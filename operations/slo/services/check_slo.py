@@ -17,7 +17,6 @@ from django.db.models import Max, Min
 from django.utils import timezone
 
 from agent_factory_site.common.audit.recorder import record_audit
-from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import Conflict
 from operations.slo.domain.histogram import EMPTY, merge
 from operations.slo.models import (
@@ -86,12 +85,12 @@ def check_slo(*, slo: str, repair: bool = False, progress: Callable[[int], None]
     now = timezone.now()
     hours = _hours(objective, now)
     for done, hour in enumerate(hours, 1):
-        retry_conflicts(lambda: _check_hour(objective.pk, hour, repair, found))
+        _check_hour(objective.pk, hour, repair, found)
         if progress is not None:
             progress(done)
     oldest = bucket_number(hours_from(now), "day")
     for day in _days(objective, oldest):
-        retry_conflicts(lambda: _check_day(objective.pk, day, repair, found))
+        _check_day(objective.pk, day, repair, found)
     if repair and found.differences:
         found.repaired = True
         record_audit(
@@ -106,7 +105,9 @@ def check_slo(*, slo: str, repair: bool = False, progress: Callable[[int], None]
 def _hours(objective: SloObjective, now: datetime) -> range:
     """The hours whose minutes are certainly still there, from the first that has data to the last."""
     kept = objective.series.aggregate(first=Min("first_minute"), last=Max("last_minute"))
-    samples = SloSample.objects.filter(sli=objective.sli_id).aggregate(first=Min("timestamp"), last=Max("timestamp"))
+    samples = SloSample.objects.filter(sli=objective.sli_id).aggregate(
+        first=Min("timestamp"), last=Max("timestamp")
+    )
     hours = [minute // 60 for minute in kept.values() if minute is not None]
     hours += [bucket_number(at, "hour") for at in samples.values() if at is not None]
     if not hours:

@@ -25,7 +25,9 @@ Holds = Callable[[int], bool]
 
 def excluded_minutes(slos: Collection[UUID], start: int, end: int) -> dict[UUID, Holds]:
     """For each SLO, whether a minute (since 1970) of ``[start, end)`` counts as excluded."""
-    return {slo: _within(_intervals(some, start, end), 60) for slo, some in windows_of(slos, start, end).items()}
+    return {
+        slo: _within(_intervals(some, start, end), 60) for slo, some in windows_of(slos, start, end).items()
+    }
 
 
 def excluded_hours(slos: Collection[UUID], start: int, end: int) -> dict[UUID, Holds]:

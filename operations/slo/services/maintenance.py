@@ -103,7 +103,7 @@ def window_body(row: MaintenanceWindow) -> dict[str, Any]:
         "timezone": row.timezone,
         "kind": row.kind,
         "reason": row.reason,
-        "slos": sorted(str(pk) for pk in row.slos.values_list("pk", flat=True)),
+        "slos": sorted(str(slo.pk) for slo in row.slos.all()),
         "all_slos": row.all_slos,
     }
 

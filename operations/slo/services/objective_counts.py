@@ -15,6 +15,7 @@ from .bucket_sums import Deltas, SeriesRule, add_to_buckets
 from .exclusion_minutes import excluded_minutes
 from .series import ALL, LabelSet, SeriesOf, label_set, stretch_series
 
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """What is known of one event, as it is stored."""
@@ -67,7 +68,9 @@ def deltas_of(
     objectives: Sequence[SloObjective], changes: Sequence[Change]
 ) -> tuple[Deltas, dict[int, SeriesRule]]:
     """What changed events add to minutes, and the rules of the series concerned, made where there are none."""
-    minutes = [side.minute for change in changes for side in (change.before, change.after) if side is not None]
+    minutes = [
+        side.minute for change in changes for side in (change.before, change.after) if side is not None
+    ]
     deltas = Deltas()
     rules: dict[int, SeriesRule] = {}
     if not minutes or not objectives:

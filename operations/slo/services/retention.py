@@ -54,7 +54,9 @@ def remove_expired(*, now: datetime | None = None) -> Removed:
     for sli in list(Sli.objects.order_by("pk").values_list("pk", flat=True)):
         while count := _remove_samples(sli, minute_edge):
             removed.samples += count
-        series = list(SloSeries.objects.filter(objective__sli=sli).order_by("pk").values_list("pk", flat=True))
+        series = list(
+            SloSeries.objects.filter(objective__sli=sli).order_by("pk").values_list("pk", flat=True)
+        )
         for start in range(0, len(series), _SERIES_CHUNK):
             part = series[start : start + _SERIES_CHUNK]
             with transaction.atomic():

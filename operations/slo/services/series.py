@@ -51,7 +51,9 @@ class SeriesOf:
         missing = {labels_hash(labels): labels for labels in wanted if labels not in self.numbers}
         keys = sorted(missing)
         for start in range(0, len(keys), CHUNK):
-            rows = SloSeries.objects.filter(objective=self.objective, labels_hash__in=keys[start : start + CHUNK])
+            rows = SloSeries.objects.filter(
+                objective=self.objective, labels_hash__in=keys[start : start + CHUNK]
+            )
             for number, key in rows.values_list("pk", "labels_hash"):
                 self.numbers[missing.pop(key)] = number
         if missing:

@@ -71,10 +71,10 @@ def change_sli(*, sli: str, changes: Mapping[str, Any], check: Check | None = No
             if parsed is not None and parsed.threshold is None and row.threshold is not None:
                 detail = "Values were judged by it: make another SLI to count without a threshold."
                 errors.append(FieldError("/threshold", "fixed", detail))
-            if parsed is not None and parsed.slice_target is None:
-                if row.slos.filter(archived_at__isnull=True, budgeting="timeslices").exists():
-                    detail = "An SLO budgets by time slices of it."
-                    errors.append(FieldError("/slice_target", "required", detail))
+            sliced = row.slos.filter(archived_at__isnull=True, budgeting="timeslices")
+            if parsed is not None and parsed.slice_target is None and sliced.exists():
+                detail = "An SLO budgets by time slices of it."
+                errors.append(FieldError("/slice_target", "required", detail))
             if errors or parsed is None:
                 raise Invalid.fields(*errors)
             _fill(row, parsed)

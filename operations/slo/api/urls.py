@@ -1,0 +1,30 @@
+"""Below ``/api/v1/operations/``: service levels."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from . import definitions, remarks, samples
+
+urlpatterns = [
+    path("maintenance-windows", definitions.MaintenanceWindowsView.as_view(), name="maintenance-windows"),
+    path(
+        "maintenance-windows/<uuid:window>",
+        definitions.MaintenanceWindowView.as_view(),
+        name="maintenance-window",
+    ),
+    path(
+        "maintenance-windows/<uuid:window>/archive",
+        definitions.MaintenanceWindowArchiveView.as_view(),
+        name="maintenance-window-archive",
+    ),
+    path("slis", definitions.SlisView.as_view(), name="slis"),
+    path("slis/<str:key>", definitions.SliView.as_view(), name="sli"),
+    path("slis/<str:key>/archive", definitions.SliArchiveView.as_view(), name="sli-archive"),
+    path("slis/<str:key>/samples", samples.SamplesView.as_view(), name="sli-samples"),
+    path("slos", definitions.SlosView.as_view(), name="slos"),
+    path("slos/<str:slo>", definitions.SloView.as_view(), name="slo"),
+    path("slos/<str:slo>/adjustments", remarks.AdjustmentsView.as_view(), name="slo-adjustments"),
+    path("slos/<str:slo>/annotations", remarks.AnnotationsView.as_view(), name="slo-annotations"),
+    path("slos/<str:slo>/archive", definitions.SloArchiveView.as_view(), name="slo-archive"),
+]

@@ -1,0 +1,13 @@
+"""The Celery tasks of service levels: each a few lines around a service, safe to run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from .services.retention import remove_expired
+
+
+@shared_task(name="operations.remove_expired_samples")
+def remove_expired_samples() -> None:
+    """Remove samples and minutes after 35 days, hours after 13 months."""
+    remove_expired()
