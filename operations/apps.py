@@ -6,8 +6,8 @@ class OperationsConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from operations.health import metrics  # noqa: F401 - registers on import
         from agent_factory_site.common.services.jobs import register_job
+        from operations.health import metrics  # noqa: F401 - registers on import
 
         from .slo.services.objectives import JOB as COUNT
         from .slo.services.objectives import run_count_job

@@ -1,8 +1,6 @@
 """Every task of the app, gathered from its rooms: Celery looks for tasks here."""
 
 from operations.health import tasks as health
-
-__all__ = ["health"]
 from operations.slo import tasks as slo
 
-__all__ = ["slo"]
+__all__ = ["health", "slo"]

@@ -6,7 +6,5 @@ from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("operations.health.api.urls")),
+    path("", include("operations.slo.api.urls")),
 ]
-from operations.slo.api.urls import urlpatterns as slo
-
-urlpatterns: list[URLPattern | URLResolver] = [*slo]

@@ -329,7 +329,7 @@ class SliQuery(StrictSerializer):
     """Filters of indicators."""
 
     state = serializers.ChoiceField(_STATES, required=False)
-    source = serializers.ChoiceField(SOURCES, required=False)
+    source = serializers.ChoiceField(SOURCES, required=False)  # type: ignore[assignment]
     kind = serializers.ChoiceField(KINDS, required=False)
 
 

@@ -46,7 +46,7 @@ def list_slis(
     *, state: str | None = None, source: str | None = None, kind: str | None = None
 ) -> QuerySet[Any]:
     """Indicators: ``state`` is active or archived."""
-    rows = Sli.objects.all()
+    rows: QuerySet[Any] = Sli.objects.all()
     if state is not None:
         rows = rows.filter(archived_at__isnull=state == "active")
     if source is not None:
@@ -68,7 +68,7 @@ def list_slos(*, state: str | None = None, sli: str | None = None) -> QuerySet[A
 
 def list_maintenance_windows(*, state: str | None = None, slo: str | None = None) -> QuerySet[Any]:
     """Maintenance windows: ``state`` is active or archived, ``slo`` the key or id of one they concern."""
-    rows = MaintenanceWindow.objects.prefetch_related("slos")
+    rows: QuerySet[Any] = MaintenanceWindow.objects.prefetch_related("slos")
     if state is not None:
         rows = rows.filter(archived_at__isnull=state == "active")
     if slo is not None:

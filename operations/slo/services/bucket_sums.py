@@ -101,7 +101,7 @@ def exclude_again(series: Iterable[int], start: int, end: int, rule_of: Callable
     after: dict[Place, Row] = {}
     for place, (numbers, histogram) in before.items():
         rule = rule_of(place[0])
-        again = judged(*numbers[:3], rule.slice_target, rule.excluded(place[1]))
+        again = judged(numbers[0], numbers[1], numbers[2], rule.slice_target, rule.excluded(place[1]))
         if again != numbers:
             after[place] = (again, histogram)
     write_changes(before, after, {})

@@ -144,7 +144,7 @@ def _check_hour(objective_id: int, hour: int, repair: bool, found: CheckedSlo) -
         minutes: dict[Place, Row] = {}
         for place, counts in deltas.counts.items():
             rule = rules[place[0]]
-            numbers = judged(*counts, rule.slice_target, rule.excluded(place[1]))
+            numbers = judged(counts[0], counts[1], counts[2], rule.slice_target, rule.excluded(place[1]))
             minutes[place] = (numbers, histograms.get(place, EMPTY))
         names = {row.pk: str(row) for row in objective.series.all()}
         _compare("minute", range_rows(SloMinute, names, hour * 60, hour * 60 + 60), minutes, names, found)

@@ -58,9 +58,9 @@ def windows_of(slos: Collection[UUID], start: int, end: int) -> dict[UUID, list[
     for slo, window in links.values_list("slo_id", "maintenancewindow_id"):
         named.setdefault(window, []).append(slo)
     for row in rows.filter(Q(all_slos=True) | Q(pk__in=links.values("maintenancewindow"))).order_by("pk"):
-        window = maintenance_of(row)
+        when = maintenance_of(row)
         for slo in slos if row.all_slos else named.get(row.pk, ()):
-            found[slo].append(window)
+            found[slo].append(when)
     return found
 
 

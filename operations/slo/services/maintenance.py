@@ -42,7 +42,7 @@ def insert_window(parsed: MaintenanceInput, slos: Iterable[UUID]) -> Maintenance
     row = MaintenanceWindow(actor_kind=actor.kind, actor_id=actor.id)
     _fill(row, parsed)
     row.save(force_insert=True)
-    row.slos.set(list(slos))
+    row.slos.set(Slo.objects.filter(pk__in=list(slos)))
     return row
 
 
@@ -61,7 +61,7 @@ def change_maintenance_window(
             former, former_slos = maintenance_of(row), concerned(row)
             parsed, slos = _parsed({**before, **changes})
             _fill(row, parsed)
-            row.slos.set(slos)
+            row.slos.set(Slo.objects.filter(pk__in=slos))
             if window_body(row) != before:
                 row.version += 1
                 row.save()

@@ -42,13 +42,14 @@ def adjust_budget(
     wanted, other = ("events", "minutes")
     if row.budgeting == Slo.Budgeting.TIMESLICES:
         wanted, other = other, wanted
-    given = {"events": events, "minutes": minutes}
-    amount, most = given[wanted], {"events": MAX_COUNT, "minutes": MAX_MINUTES}[wanted]
+    given: dict[str, int | Decimal | None] = {"events": events, "minutes": minutes}
+    amount = given[wanted]
+    most: int | Decimal = MAX_COUNT if wanted == "events" else MAX_MINUTES
     if given[other] is not None:
         errors.append(FieldError(f"/{other}", "unexpected", f"This SLO budgets in {wanted}."))
     if amount is None:
         errors.append(FieldError(f"/{wanted}", "required", "Is needed."))
-    elif not amount or abs(amount) > most:
+    elif not amount or not -most <= amount <= most:
         errors.append(FieldError(f"/{wanted}", "out_of_range", f"Is not 0, and at most {most}."))
     if not reason.strip():
         errors.append(FieldError("/reason", "required", "Is needed."))
