@@ -29,6 +29,9 @@ from operations.health.services.results import (
     sweep_heartbeats,
 )
 from operations.health.services.samples import sample_of, wanted_by
+from operations.slo.models import SloSample
+from operations.slo.selectors.sources import forget_sources
+from operations.slo.services.slis import archive_sli, create_sli
 from tests.common.callers import key_headers
 from tests.common.outgoing_servers import Server, fixed, serving
 
@@ -441,6 +444,29 @@ def test_results_become_samples_with_an_id_of_their_own(api: Any) -> None:
         (False, {"colour": "red"}),
     ):
         assert wanted_by(filters, row) is wanted
+
+
+def test_results_are_counted_by_the_indicators_that_want_them(api: Any) -> None:
+    for key, kind, wanted, more in (
+        ("all", "ratio", {}, {}),
+        ("mine", "ratio", {"check": "nightly"}, {}),
+        ("fast", "threshold", {"entity": "agent/bot"}, {"threshold": 0.5, "op": "lte"}),
+        ("other", "ratio", {"check": "search"}, {}),
+        ("gone", "ratio", {}, {}),
+    ):
+        create_sli(body={"key": key, "kind": kind, "source": "health", "source_filter": wanted, **more})
+    archive_sli(sli="gone")
+    forget_sources()
+    make_heartbeat(api, entity_type="agent", entity_id="bot")
+    for ok in (True, False, True):
+        record_heartbeat(name="nightly", ok=ok)
+    rows = SloSample.objects.order_by("sli__key", "timestamp").values_list(
+        "sli__key", "good", "total", "labels"
+    )
+    labels = {"check": "nightly", "entity": "agent/bot"}
+    assert list(rows) == [
+        (key, good, 1, labels) for key in ("all", "fast", "mine") for good in (1, 0, 1)
+    ]  # fmt: skip
 
 
 def test_results_are_kept_a_week(api: Any) -> None:

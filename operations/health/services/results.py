@@ -16,6 +16,7 @@ from operations.health.domain.standing import Standing, Thresholds, after, misse
 from operations.health.models import HealthCheck, HealthCheckResult
 
 from .health_checks import locked, tell_change
+from .samples import record_as_samples
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ def apply_outcome(check: HealthCheck, outcome: Outcome, at: datetime) -> None:
         status=outcome.status,
         text=check.last_text,
     )
+    record_as_samples(check, outcome.ok, outcome.seconds, at)
 
 
 def prune_health_results(*, now: datetime | None = None) -> int:
