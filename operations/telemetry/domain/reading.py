@@ -11,22 +11,19 @@ import msgspec
 from financial.domain.cost_input import ServiceTier, UsageInput
 from financial.domain.model_names import normalise_tier
 
-from .conventions import litellm, own, strands
+from .conventions import litellm, strands
 from .conventions.convention import Kind, Term
 from .conventions.table import (
     FIRST_TOKEN_EVENTS,
     FLAG_EVENTS,
-    KINDS,
-    MARKS,
-    MEANINGS,
     OBJECTS,
     USAGE_OBJECTS,
-    KindOf,
     convention_by_scope,
     listed_kind,
 )
 from .conventions.usage_objects import at, read_usage_object
 from .providers import seller
+from .said import COUNT_TERMS, MAX_EXPERIMENTS, Said, say, variant_of
 from .spans import ERROR, Attributes, Origin, Span, Value
 from .usage import COUNTS, Counting, UsageProblem, work_out_usage
 from .values import cost, mapping, moment, seconds, text, tokens
@@ -37,7 +34,6 @@ CALLS: Final = frozenset({"inference", "embedding"})
 _TIERS: Final[dict[str, ServiceTier]] = {
     "standard": "standard", "batch": "batch", "flex": "flex", "priority": "priority", "fast": "fast",
 }  # fmt: skip
-_COUNT_TERMS: Final = frozenset({*COUNTS, "reasoning_beside"})
 _NAMED_BY_SPAN: Final = frozenset({"langfuse", "mlflow", "langsmith"})
 """Conventions in which the span of an agent or a tool is called by its name."""
 
@@ -49,7 +45,6 @@ _PREFIXES: Final = (
     "agent_run [",
     "invoke_workflow ",
 )
-_MAX_EXPERIMENTS: Final = 50
 _SECOND: Final = 1_000_000_000
 
 
@@ -100,16 +95,6 @@ class Reading(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     log: bool = False
 
 
-class _Said(NamedTuple):
-    """What a set of attributes says, before anything is decided."""
-
-    terms: dict[Term, Value]
-    kinds: list[tuple[KindOf, str]]
-    objects: list[str]
-    experiments: list[tuple[str, str]]
-    mark: str
-
-
 class _Source(NamedTuple):
     """What the resource and scope say of every span under them."""
 
@@ -134,7 +119,7 @@ def read_spans(spans: Iterable[Span]) -> list[Reading]:
 
 
 def _read_origin(origin: Origin) -> _Source:
-    said = _say(origin.resource)
+    said = say(origin.resource)
     terms = said.terms
     service = text(terms.get("service"))
     return _Source(
@@ -150,56 +135,8 @@ def _read_origin(origin: Origin) -> _Source:
 _FROM_RESOURCE: Final = ("agent", "agent_id", "agent_version", "session", "user", "run", "hold")
 
 
-def _say(attributes: Attributes) -> _Said:
-    terms: dict[Term, Value] = {}
-    ranks: dict[Term, int] = {}
-    kinds: list[tuple[KindOf, str]] = []
-    objects: list[str] = []
-    experiments: list[tuple[str, str]] = []
-    mark = ""
-    for attribute, value in attributes.items():
-        if value is None or value == "":
-            continue
-        if attribute in MARKS:
-            said_by = MARKS[attribute]
-            if not mark or mark == "otel_genai":
-                mark = said_by
-        if meanings := MEANINGS.get(attribute):
-            for term, rank in meanings:
-                if term in ranks and _is_zero(term, value) != _is_zero(term, terms[term]):
-                    # A count of zero is a placeholder where another name of it says more.
-                    better = _is_zero(term, terms[term])
-                else:
-                    better = rank < ranks.get(term, 1_000_000)
-                if better and not _says_nothing(value):
-                    ranks[term] = rank
-                    terms[term] = value
-        elif kind := KINDS.get(attribute):
-            if isinstance(value, str):
-                kinds.append((kind, text(value).lower()))
-        elif attribute in OBJECTS or attribute in USAGE_OBJECTS:
-            objects.append(attribute)
-        elif attribute.startswith(own.EXPERIMENT) and len(experiments) < _MAX_EXPERIMENTS:
-            key, variant = text(attribute[len(own.EXPERIMENT) :]), _variant(value)
-            if key and variant:
-                experiments.append((key, variant))
-    return _Said(terms, kinds, objects, experiments, mark)
-
-
-def _is_zero(term: Term, value: Value) -> bool:
-    return term in _COUNT_TERMS and tokens(value) == 0
-
-
-def _says_nothing(value: Value) -> bool:
-    return isinstance(value, str) and len(value) < 10 and not text(value)
-
-
-def _variant(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else text(value)
-
-
 def _read(span: Span, source: _Source) -> Reading:
-    said = _say(span.attributes)
+    said = say(span.attributes)
     terms = said.terms
     convention = source.convention or said.mark
     if source.terms:
@@ -220,7 +157,7 @@ def _read(span: Span, source: _Source) -> Reading:
     provider, model = seller(provider, model) if provider or model else ("", "")
     usage: UsageInput | UsageProblem | None = None
     # Totals of agents and workflows are read as well: that they are not charged is said.
-    if log_kind != "pending_span" and (said.objects or not _COUNT_TERMS.isdisjoint(terms)):
+    if log_kind != "pending_span" and (said.objects or not COUNT_TERMS.isdisjoint(terms)):
         usage = _usage(span.attributes, said.objects, terms, provider, kind == "embedding")
     failed, error_type, error_message = _failure(span, terms, is_call)
     agent, agent_named = _agent(span, terms, kind, convention, source)
@@ -263,7 +200,7 @@ def _read(span: Span, source: _Source) -> Reading:
     )
 
 
-def _kind(span: Span, said: _Said, terms: dict[Term, Value], convention: str) -> Kind:
+def _kind(span: Span, said: Said, terms: dict[Term, Value], convention: str) -> Kind:
     if span.name == litellm.RAW_REQUEST or terms.get("log_kind") == "pending_span":
         return "other"
     kind = listed_kind(said.kinds) if said.kinds else None
@@ -273,14 +210,14 @@ def _kind(span: Span, said: _Said, terms: dict[Term, Value], convention: str) ->
     return kind or _guess(span.name, said)
 
 
-def _guess(name: str, said: _Said) -> Kind:
+def _guess(name: str, said: Said) -> Kind:
     """What a span is that does not say it: by its name, or by what only such a span has."""
     terms = said.terms
     if name.startswith(("invoke_agent", "agent_run [")) or (name == "agent run" and "agent" in terms):
         return "agent"
     if name.startswith(("execute_tool ", "running tool")) and "tool" in terms:
         return "tool"
-    counts = not _COUNT_TERMS.isdisjoint(terms) or any(one in USAGE_OBJECTS for one in said.objects)
+    counts = not COUNT_TERMS.isdisjoint(terms) or any(one in USAGE_OBJECTS for one in said.objects)
     if counts and "model" in terms:
         return "embedding" if "embed" in str(terms["model"]).lower() else "inference"
     return "other"
@@ -421,19 +358,19 @@ def _behind_prefix(name: str) -> str:
 
 
 def _experiments(
-    span: Span, said: _Said, source: _Source, terms: dict[Term, Value]
+    span: Span, said: Said, source: _Source, terms: dict[Term, Value]
 ) -> tuple[tuple[str, str], ...]:
     found = [*said.experiments, *source.experiments]
     if "flag_key" in terms and "flag_variant" in terms:
-        found.append((text(terms["flag_key"]), _variant(terms["flag_variant"])))
+        found.append((text(terms["flag_key"]), variant_of(terms["flag_variant"])))
     for event in span.events:
         if event.name in FLAG_EVENTS:
-            flag = _say(event.attributes).terms
-            found.append((text(flag.get("flag_key")), _variant(flag.get("flag_variant"))))
+            flag = say(event.attributes).terms
+            found.append((text(flag.get("flag_key")), variant_of(flag.get("flag_variant"))))
     if not found:
         return ()
     variants: dict[str, str] = {}
     for key, variant in found:
-        if key and variant and len(variants) < _MAX_EXPERIMENTS:
+        if key and variant and len(variants) < MAX_EXPERIMENTS:
             variants.setdefault(key, variant)
     return tuple(sorted(variants.items()))

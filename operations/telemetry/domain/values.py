@@ -20,6 +20,8 @@ MAX_COST: Final = Decimal(10**6)
 NOTHING: Final = frozenset({"", "none", "null", "nil", "unknown", "undefined", "n/a", "{}", "[]", '""'})
 """Text that says that there is nothing to say, in lower case."""
 
+_MAGNITUDE: Final = 40
+_HUGE: Final = Decimal(10) ** _MAGNITUDE
 _LITERAL_LENGTH: Final = 20_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -71,7 +73,12 @@ def decimal(value: object) -> Decimal | None:
         number = Decimal(repr(value) if isinstance(value, float) else str(value).strip().strip('"'))
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    if not number.is_finite():
+        return None
+    if number and abs(number.adjusted()) > _MAGNITUDE:
+        # Written short, but no arithmetic holds it: far too large, or nothing.
+        return _HUGE.copy_sign(number) if number.adjusted() > 0 else Decimal(0)
+    return number
 
 
 def cost(value: object) -> Decimal | None:
