@@ -198,7 +198,7 @@ def test_maintenance_excludes_what_was_and_what_comes(api: Api) -> None:
     made = api.made("maintenance-windows", window())
     assert (excluded(), excluded("hour"), excluded("day")) == (2, 2, 2)
     api("POST", "slis/answers/samples", [event("later", 3, 1, 4)])
-    assert rows_of(Slo.objects.get())["all", HOUR + timedelta(minutes=3)] == (1, 4, 0, 0, 0, 1, 4, 0, 0, b"")
+    assert rows_of(Slo.objects.get())["all", HOUR + timedelta(minutes=3)] == (1, 4, 0, 1, 0, 1, 4, 1, 0, b"")
     assert excluded("hour") == 6
     path = f"maintenance-windows/{made['id']}"
     # Twice an hour apart, of which one lies outside the samples.

@@ -15,12 +15,12 @@ from agent_factory_site.common.api.serializers import StrictSerializer
 from operations.slo.domain.burn_alert_input import fitted_rules, parse_burn_alerts, rule_warnings
 from operations.slo.domain.counts import BUDGETING
 from operations.slo.domain.definitions import KINDS, OPS, SOURCES
+from operations.slo.domain.kept import minutes_from
 from operations.slo.domain.maintenance_input import KINDS as WINDOW_KINDS
 from operations.slo.domain.sample_input import SampleInput
 from operations.slo.domain.windows import CALENDAR_UNITS, window_from
 from operations.slo.models import BudgetAdjustment, MaintenanceWindow, Sli, Slo, SloAnnotation
 from operations.slo.services.maintenance import window_body
-from operations.slo.services.retention import minutes_from
 from operations.slo.services.slis import sli_body
 from operations.slo.services.slos import slo_body
 

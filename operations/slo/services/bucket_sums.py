@@ -19,12 +19,13 @@ from .bucket_rows import NO_ROW, ZEROS, Numbers, Place, Row, range_rows, read_ro
 
 MINUTES_PER_HOUR = 60
 MINUTES_PER_DAY = 1440
+_ANY_SHARE = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRule:
-    """How the minutes of a series are judged: the share of good from which one is a good slice (None: no
-    slices), and whether a minute lies in a maintenance window.
+    """How the minutes of a series are judged: the share of good from which one is a good slice (None: any),
+    and whether a minute lies in a maintenance window.
     """
 
     slice_target: Fraction | None
@@ -88,7 +89,8 @@ def add_to_buckets(deltas: Deltas, rule_of: Callable[[int], SeriesRule]) -> None
 
 def judged(good: int, total: int, value_sum: int, slice_target: Fraction | None, excluded: bool) -> Numbers:
     """All numbers of a minute that has these events."""
-    verdict = None if slice_target is None else slice_verdict(good, total, slice_target)
+    # Without a target every minute with data is a good slice: their number tells how much is known.
+    verdict = slice_verdict(good, total, slice_target or _ANY_SHARE)
     slices = (int(verdict is True), int(verdict is False))
     if excluded:
         return (good, total, value_sum, *slices, good, total, *slices)

@@ -19,6 +19,7 @@ from django.utils import timezone
 from agent_factory_site.common.audit.recorder import record_audit
 from agent_factory_site.common.errors import Conflict
 from operations.slo.domain.histogram import EMPTY, merge
+from operations.slo.domain.kept import hours_from, minutes_from
 from operations.slo.models import (
     EPOCH,
     SECONDS,
@@ -34,7 +35,6 @@ from operations.slo.models import (
 from .bucket_rows import CHUNK, NO_ROW, ZEROS, Place, Row, range_rows, write_rows
 from .bucket_sums import judged
 from .objective_counts import Change, Content, deltas_of
-from .retention import hours_from, minutes_from
 from .sli_lock import lock_slis
 
 LISTED: Final = 20

@@ -17,9 +17,9 @@ from operations.slo.domain.exclusions import Maintenance
 from operations.slo.domain.maintenance_input import MaintenanceInput, parse_maintenance
 from operations.slo.domain.windows import format_duration
 from operations.slo.models import MaintenanceWindow, Slo
+from operations.slo.selectors.exclusion_minutes import maintenance_of
 
 from .definition_parts import Check, refuse_archived
-from .exclusion_minutes import maintenance_of
 from .recount import recount
 
 

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from operations.slo.domain.sample_input import is_good, micros
 from operations.slo.models import EPOCH, SloObjective
+from operations.slo.selectors.exclusion_minutes import excluded_minutes
 
 from .bucket_sums import Deltas, SeriesRule, add_to_buckets
-from .exclusion_minutes import excluded_minutes
 from .series import ALL, LabelSet, SeriesOf, label_set, stretch_series
 
 

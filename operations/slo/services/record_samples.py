@@ -20,6 +20,7 @@ from agent_factory_site.common.audit.recorder import audit_insert
 from agent_factory_site.common.db.bulk import Insert, write_all
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import Conflict, FieldError
+from operations.slo.domain.kept import minutes_from
 from operations.slo.domain.sample_input import (
     SampleInput,
     SampleItem,
@@ -31,7 +32,6 @@ from operations.slo.domain.sample_input import (
 from operations.slo.models import Sli, SloSample
 
 from .objective_counts import Change, Content, count_changes, open_objectives
-from .retention import minutes_from
 from .sli_lock import lock_sli, unknown_sli
 
 CHUNK: Final = 1000

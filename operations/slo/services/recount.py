@@ -15,13 +15,13 @@ from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.periods import Interval
 from agent_factory_site.common.services.jobs import JobContext, enqueue
 from operations.slo.domain.exclusions import Maintenance, merge, occurrences
+from operations.slo.domain.kept import hours_from, minutes_from
 from operations.slo.domain.tiling import ceil_to, floor_to
 from operations.slo.models import SloObjective, SloSeries, bucket_number
+from operations.slo.selectors.exclusion_minutes import excluded_hours, excluded_minutes
 
 from .bucket_sums import SeriesRule, exclude_again, exclude_hours_again
-from .exclusion_minutes import excluded_hours, excluded_minutes
 from .objective_counts import slice_target_of
-from .retention import hours_from, minutes_from
 from .sli_lock import lock_slis
 
 JOB: Final = "operations.recount_exclusions"

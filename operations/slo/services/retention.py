@@ -9,28 +9,15 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
+from operations.slo.domain.kept import hours_from, minutes_from
 from operations.slo.models import Bucket, Sli, SloHour, SloMinute, SloSample, SloSeries, bucket_number
 
 from .sli_lock import lock_slis
 
-MINUTES_KEPT: Final = timedelta(days=35)
-"""Of minutes, and of the samples that they are made of."""
-HOURS_KEPT: Final = timedelta(days=397)
-"""13 months, whichever they are."""
 GRACE: Final = timedelta(hours=1)
 CHUNK: Final = 5000
 _KEYS: Final = 1000
 _SERIES_CHUNK: Final = 200
-
-
-def minutes_from(now: datetime) -> datetime:
-    """The first whole hour whose minutes are still kept."""
-    return (now - MINUTES_KEPT).replace(minute=0, second=0, microsecond=0)
-
-
-def hours_from(now: datetime) -> datetime:
-    """The first whole day whose hours are still kept."""
-    return (now - HOURS_KEPT).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass(slots=True)

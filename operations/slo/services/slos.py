@@ -22,10 +22,10 @@ from operations.slo.domain.exclusions import Maintenance
 from operations.slo.domain.maintenance_input import MaintenanceInput
 from operations.slo.domain.windows import RollingWindow, format_duration
 from operations.slo.models import MaintenanceWindow, Sli, Slo
+from operations.slo.selectors.exclusion_minutes import maintenance_of
 from operations.slo.selectors.slos import get_slo
 
 from .definition_parts import Check, check_free, key_fixed, refuse_archived, taken
-from .exclusion_minutes import maintenance_of
 from .maintenance import insert_window
 from .objectives import end_objective, renew_objective
 from .recount import recount
