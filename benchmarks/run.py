@@ -53,6 +53,7 @@ SUBJECTS: Final = (
     Subject("assignment", "Assigning units", (SQLITE,)),
     Subject("ofrep", "One flag per request"),
     Subject("results", "Results of experiments"),
+    Subject("slo_samples", "Samples of service levels"),
     Subject("result_reads", "Reading results of experiments"),
     Subject("cold_analysis", "Analysing a million units"),
     Subject("statistics", "Statistics of experiments", (SQLITE,)),
