@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from operations.slo.models import SloObjective, SloSeries
@@ -79,7 +80,7 @@ class SeriesOf:
 def stretch_series(minutes: Mapping[int, tuple[int, int]]) -> None:
     """Note that series (by number) have data from the first to the last of two minutes."""
     numbers = sorted(minutes)
-    changed: list[Any] = []
+    changed: list[tuple[int, int, int]] = []
     for start in range(0, len(numbers), CHUNK):
         for row in SloSeries.objects.filter(pk__in=numbers[start : start + CHUNK]).order_by("pk"):
             first, last = minutes[row.pk]
@@ -88,7 +89,9 @@ def stretch_series(minutes: Mapping[int, tuple[int, int]]) -> None:
                 last if row.last_minute is None else max(last, row.last_minute),
             )
             if stretched != (row.first_minute, row.last_minute):
-                row.first_minute, row.last_minute = stretched
-                changed.append(row)
+                changed.append((*stretched, row.pk))
     if changed:
-        SloSeries.objects.bulk_update(changed, ["first_minute", "last_minute"], batch_size=CHUNK)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "UPDATE operations_sloseries SET first_minute = %s, last_minute = %s WHERE id = %s", changed
+            )
