@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from operations.slo.models import SloSample
 from operations.slo.selectors.sources import forget_sources
 from operations.slo.services.slis import archive_sli, create_sli
 from tests.common.callers import key_headers
-from tests.common.outgoing_servers import Server, fixed, serving
+from tests.common.outgoing_servers import Server, fixed, serving, silence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -342,6 +343,38 @@ def test_several_workers_probe_each_check_once(api: Any, live_database: str) -> 
         assert sum(probed) == 20
         assert len(server.requests) == 20
     assert set(HealthCheck.objects.values_list("state", "number")) == {("passing", 1)}
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_probe_loses_nothing(api: Any, live_database: str) -> None:
+    from tests.children import start_child
+
+    asked = Event()
+
+    def stall(connection: Any, server: Server) -> None:
+        asked.set()
+        silence(connection, server)
+
+    with serving(stall) as server:
+        make(api, url=opened(server), timeout_seconds=30)
+        code = """
+            from operations.health.services.probing import probe_due_checks
+            probe_due_checks()
+        """
+        child = start_child(code, 0, database=live_database)
+        assert asked.wait(60)
+        child.kill()
+        child.communicate(timeout=60)
+    row = stored()
+    assert (row.number, row.state, row.claimed_until is None) == (1, "unknown", False)
+    assert HealthCheckResult.objects.count() == 0
+    with serving(fixed(GOOD)) as server:
+        HealthCheck.objects.update(url=opened(server))
+        assert probe_due_checks() == 0
+        assert probe_due_checks(now=row.claimed_until) == 1
+    assert (stored().state, list(HealthCheckResult.objects.values_list("number", "ok"))) == (
+        "passing",
+        [(2, True)],
+    )
 
 
 def test_a_heartbeat_that_does_not_come_is_failing(api: Any, events: list[HealthCheckChanged]) -> None:
