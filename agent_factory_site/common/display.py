@@ -81,3 +81,21 @@ def share_text(part: int, whole: int) -> str:
     if 0 < percent < Decimal("0.1"):
         return f"<0.1{_THIN}%"
     return f"{percent.quantize(Decimal('0.1'), rounding=ROUND_HALF_EVEN)}{_THIN}%"
+
+
+def duration_text(micros: int) -> str:
+    """``340 ms``, ``2.41 s``, ``3 min 05 s``, ``2 h 10 min``: a length of time, to three digits or so."""
+    if micros < 1000:
+        return f"{micros}{_THIN}µs"
+    if micros < 999_500:
+        return f"{Decimal(micros) / 1000:.3g}{_THIN}ms"
+    seconds = Decimal(micros) / 1_000_000
+    if seconds < Decimal("59.95"):
+        return f"{seconds:.3g}{_THIN}s"
+    whole = int(seconds.to_integral_value(rounding=ROUND_HALF_EVEN))
+    if whole < 3600:
+        return f"{whole // 60}{_THIN}min {whole % 60:02d}{_THIN}s"
+    minutes = whole // 60
+    if minutes < 48 * 60:
+        return f"{minutes // 60}{_THIN}h {minutes % 60:02d}{_THIN}min"
+    return f"{minutes // 1440}{_THIN}d {minutes % 1440 // 60}{_THIN}h"

@@ -9,6 +9,7 @@ from .horizontal import Row, horizontal_bars
 from .intervals import Banded, interval_chart
 from .lines import line_chart, sparkline
 from .svg import PRINTED, THEMED, Palette
+from .timeline import Step, timeline_chart
 
 __all__ = [
     "PRINTED",
@@ -22,6 +23,7 @@ __all__ = [
     "Row",
     "Series",
     "Slot",
+    "Step",
     "Stretch",
     "bar_chart",
     "burn_up_chart",
@@ -34,4 +36,5 @@ __all__ = [
     "plain_format",
     "ratio_format",
     "sparkline",
+    "timeline_chart",
 ]

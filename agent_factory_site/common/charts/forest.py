@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from .formats import NumberFormat
 from .frame import empty_picture
 from .scales import Number, nice_ticks
-from .svg import FONT_SIZE, THEMED, Palette, clean, document, element, number, text, text_width
+from .svg import THEMED, Palette, clean, document, element, number, shortened, text, text_width
 
 Outcome = Literal["better", "worse", "undecided"]
 
@@ -173,7 +173,7 @@ def _row(row: Effect, plot: _Plot, top: float, height: float, width: float, pale
     parts = [
         element("title", clean(f"{row.name}: {row.words}")),
         element("rect", x=0, y=top, width=width, height=height, fill_opacity=0, class_="af-chart-slot"),
-        text(0, words_at, _shortened(row.name, MOST_LABEL if not tall else width * 0.35), quiet=False),
+        text(0, words_at, shortened(row.name, MOST_LABEL if not tall else width * 0.35), quiet=False),
     ]
     if row.drawn:
         low, effect, high = (plot.x(side) for side in _sides(row))
@@ -192,13 +192,8 @@ def _row(row: Effect, plot: _Plot, top: float, height: float, width: float, pale
             text(width, words_at, row.words, quiet=False, text_anchor="end"),
         ]  # fmt: skip
     elif tall:
-        parts.append(text(0, top + 34, _shortened(row.words, width), font_style="italic"))
+        parts.append(text(0, top + 34, shortened(row.words, width), font_style="italic"))
     else:
-        parts.append(text(plot.left, words_at, _shortened(row.words, width - plot.left), font_style="italic"))
+        parts.append(text(plot.left, words_at, shortened(row.words, width - plot.left), font_style="italic"))
     group = element("g", *parts)
     return element("a", group, href=row.link) if row.link else group
-
-
-def _shortened(words: str, room: float) -> str:
-    most = max(2, int(room / text_width("x", FONT_SIZE)))
-    return words if len(words) <= most else f"{words[: most - 1]}…"

@@ -83,6 +83,12 @@ def text_width(words: str, size: float = FONT_SIZE) -> float:
     return 0.58 * size * len(words)
 
 
+def shortened(words: str, room: float) -> str:
+    """``words``, cut to about what fits into ``room``."""
+    most = max(2, int(room / text_width("x")))
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def document(
     width: float, height: float, title: str, description: str, body: Iterable[str], kind: str
 ) -> SafeString:
