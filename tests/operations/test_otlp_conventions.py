@@ -122,6 +122,11 @@ def test_impossible_counts_are_refused_with_the_reason(value: Any, code: str) ->
     assert found.usage_problem.detail.startswith("input tokens are ")
 
 
+def test_a_class_as_python_prints_it_is_its_name() -> None:
+    found = read({**OPENAI, "error.type": "<class 'openai.RateLimitError'>"}, status=2)
+    assert (found.failed, found.error_type) == (True, "openai.RateLimitError")
+
+
 def test_no_usage_is_not_zero_usage() -> None:
     assert read(OPENAI).usage is None
     zeros = read({**OPENAI, "gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0})
@@ -538,6 +543,24 @@ def test_litellm_hides_the_details_in_a_python_dict() -> None:
     assert (found.reported_cost, found.user, found.convention) == (Decimal("0.0054"), "u-1", "litellm")
     for odd in ("{'a': 1", "{}", "__import__('os')", "{1: 2}", "{'prompt_tokens': " * 3000):
         assert counts(read({**said, "metadata.usage_object": odd})) == (1200, 0, 0, 340, 0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        ("acompletion", "inference"), ("completion", "inference"), ("aresponses", "inference"),
+        ("anthropic_messages", "inference"), ("aembedding", "embedding"), ("arerank", "retrieval"),
+        ("call_mcp_tool", "tool"), ("acreate_file", "workflow"),
+    ],
+)  # fmt: skip
+def test_litellm_says_which_function_was_called(operation: str, kind: str) -> None:
+    said = {**OPENAI, "gen_ai.operation.name": operation, "gen_ai.usage.input_tokens": 5}
+    assert read({**said, "llm.request.type": operation}, scope="litellm").kind == kind
+
+
+def test_litellm_names_its_price_anew() -> None:
+    said = {**OPENAI, "litellm.call_id": "c", "gen_ai.usage.input_tokens": 5, "litellm.cost.total": 0.0054}
+    assert read(said).reported_cost == Decimal("0.0054")
 
 
 def test_litellm_raw_request_is_not_a_call() -> None:

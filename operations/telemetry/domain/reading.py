@@ -281,7 +281,8 @@ def _reported_cost(terms: dict[Term, Value]) -> Decimal | None:
 
 
 def _failure(span: Span, terms: dict[Term, Value], is_call: bool) -> tuple[bool, str, str]:
-    error_type = text(terms.get("error_type"))
+    # What openai-v2 writes is the class as Python prints it.
+    error_type = text(terms.get("error_type")).removeprefix("<class '").removesuffix("'>")
     status = tokens(terms["http_status"]) if is_call and "http_status" in terms else 0
     refused = isinstance(status, int) and 400 <= status < 600
     failed = (

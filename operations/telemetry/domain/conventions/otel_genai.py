@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from .convention import Convention, Kind
+from .litellm import CALL_TYPES
 
 _INFERENCE: Final = (
     "chat", "chat_completion", "chat_completions", "chat.completions", "completion", "completions",
@@ -18,6 +19,7 @@ _INFERENCE: Final = (
 )  # fmt: skip
 
 KINDS: Final[dict[str, Kind]] = {
+    **CALL_TYPES,
     **dict.fromkeys(_INFERENCE, "inference"),
     **dict.fromkeys(("embeddings", "embedding", "embed"), "embedding"),
     **dict.fromkeys(("retrieval", "retrieve", "rerank", "search_memory"), "retrieval"),
