@@ -1,5 +1,8 @@
 """Make ``.venv`` and install the locked dependencies: ``python3 tools/environment.py run|test|bench``.
 
+``test`` makes ``.venv-clients`` too, for the clients that tests run apart from everything else; where
+that cannot be done those tests are skipped, and nothing else suffers.
+
 Runs on the machine's own interpreter, before anything is installed, and does nothing (in some
 20 ms) when the lock file has not changed since the last time. It adds and updates, and never
 uninstalls, so that ``make run`` after ``make test`` keeps the tools of the tests.
@@ -29,16 +32,8 @@ PIP_INSTALL = [
     "--disable-pip-version-check",
     "--require-hashes",
 ]
-UV_INSTALL = [
-    str(UV),
-    "pip",
-    "install",
-    "--quiet",
-    "--python",
-    str(PYTHON),
-    "--require-hashes",
-    "--system-certs",
-]
+CLIENTS = ROOT / ".venv-clients"
+CLIENTS_LOCK = ROOT / "requirements-clients.txt"
 LOCKS = {
     "run": ROOT / "requirements.txt",
     "test": ROOT / "requirements-dev.txt",
@@ -57,19 +52,56 @@ def main():
     if purpose not in LOCKS:
         sys.exit("usage: environment.py run|test|bench")
     lock = LOCKS[purpose]
-    installed = VENV / f"installed-{purpose}.txt"
-    usable = works(PYTHON) and (VENV / "lib" / "python{}.{}".format(*sys.version_info[:2])).is_dir()
-    if usable and installed.exists() and filecmp.cmp(str(lock), str(installed), shallow=False):
+    install(lock, VENV / f"installed-{purpose}.txt")
+    if purpose == "test" and CLIENTS_LOCK.exists():
+        install_clients()
+
+
+def install(lock, installed):
+    """``.venv`` with what ``lock`` names, unless ``installed`` says the same already."""
+    usable = is_usable(VENV)
+    if usable and is_same(lock, installed):
         return
     if not usable:
         say("making .venv with Python {}.{}.{}".format(*sys.version_info[:3]))
-        make_venv()
+        make_venv(VENV)
     pin = uv_pin(lock)
     with_uv = works(UV) or pip_installs_uv(pin)
     say("installing {} ({})".format(lock.name, "uv" if with_uv else "pip"))
-    if not (with_uv and uv_installs(lock)) and not pip_installs(lock):
-        sys.exit("The dependencies could not be installed; the reason is above.")
+    if not (with_uv and uv_installs(lock, PYTHON)):
+        if with_uv:
+            say("uv did not manage it: trying pip")
+        if not pip_installs(lock):
+            sys.exit("The dependencies could not be installed; the reason is above.")
     shutil.copyfile(str(lock), str(installed))
+
+
+def install_clients():
+    """``.venv-clients`` as locked, or a sentence about what the tests do without."""
+    installed = CLIENTS / "installed.txt"
+    if is_usable(CLIENTS) and is_same(CLIENTS_LOCK, installed):
+        return
+    say(f"installing {CLIENTS_LOCK.name} into {CLIENTS.name}")
+    if CLIENTS.exists():
+        shutil.rmtree(str(CLIENTS))
+    if works(UV):
+        make_venv(CLIENTS)
+        if uv_installs(CLIENTS_LOCK, CLIENTS / "bin" / "python"):
+            shutil.copyfile(str(CLIENTS_LOCK), str(installed))
+            return
+        shutil.rmtree(str(CLIENTS))
+    say("that did not work: tests of those clients are skipped")
+
+
+def is_usable(folder):
+    """Whether ``folder`` is an environment of this Python that starts."""
+    library = folder / "lib" / "python{}.{}".format(*sys.version_info[:2])
+    return works(folder / "bin" / "python") and library.is_dir()
+
+
+def is_same(lock, installed):
+    """Whether ``installed`` is a copy of ``lock``."""
+    return installed.exists() and filecmp.cmp(str(lock), str(installed), shallow=False)
 
 
 def say(text):
@@ -90,12 +122,12 @@ def works(program):
         return False
 
 
-def make_venv():
-    """An empty ``.venv``; pip joins it when uv has to be installed."""
+def make_venv(folder):
+    """An empty environment; pip joins ``.venv`` when uv has to be installed."""
     try:
-        venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(str(VENV))
+        venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(str(folder))
     except OSError as error:
-        sys.exit(f"Cannot make {VENV}: {error.strerror or error}.")
+        sys.exit(f"Cannot make {folder}: {error.strerror or error}.")
 
 
 def has_pip():
@@ -124,15 +156,14 @@ def pip_installs_uv(pin):
     return done.returncode == 0 and works(UV)
 
 
-def uv_installs(lock):
-    """Install ``lock`` with uv; False when pip may do better, as uv does not read pip's settings."""
+def uv_installs(lock, python):
+    """Install ``lock`` for ``python`` with uv; where it fails pip may do better: uv reads none of its settings."""
     environment = dict(os.environ)
     if "PIP_INDEX_URL" in environment:
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
-    if subprocess.run([*UV_INSTALL, "-r", str(lock)], env=environment).returncode == 0:
-        return True
-    say("uv did not manage it: trying pip")
-    return False
+    command = [str(UV), "pip", "install", "--quiet", "--require-hashes", "--system-certs"]
+    command += ["--python", str(python), "-r", str(lock)]
+    return subprocess.run(command, env=environment).returncode == 0
 
 
 def pip_installs(lock):

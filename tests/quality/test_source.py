@@ -70,7 +70,12 @@ def test_there_is_source_to_look_at() -> None:
 
 
 def test_every_dependency_is_locked_with_its_hash() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt"):
+    for name in (
+        "requirements.txt",
+        "requirements-dev.txt",
+        "requirements-bench.txt",
+        "requirements-clients.txt",
+    ):
         text = (ROOT / name).read_text().replace("\\\n", " ")
         lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
         assert len(lines) > 20

@@ -78,10 +78,10 @@ class Checkout:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def installed(self, name: str) -> str | None:
-        """The version of a package in the environment, or None."""
+    def installed(self, name: str, environment: str = ".venv") -> str | None:
+        """The version of a package in an environment, or None."""
         code = f"try:\n    import {name}\n    print({name}.version)\nexcept ImportError:\n    pass"
-        python = self.folder / ".venv" / "bin" / "python"
+        python = self.folder / environment / "bin" / "python"
         shown = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
         return shown.stdout.strip() or None
 
@@ -110,6 +110,27 @@ def test_it_installs_once_follows_the_lock_and_removes_nothing(checkout: Checkou
     assert checkout.set_up("run") == "[setup] installing requirements.txt (uv)\n"
     assert checkout.installed("afprobe") == "2.0"
     assert checkout.set_up("test") == ""
+
+
+def test_clients_of_tests_live_apart_and_are_done_without_where_they_cannot_be_had(
+    checkout: Checkout,
+) -> None:
+    checkout.set_up("test")
+    checkout.set_up("run")
+    checkout.lock("requirements-clients.txt", checkout.package("afclient", "1.0"))
+    installing = "[setup] installing requirements-clients.txt into .venv-clients\n"
+    assert checkout.set_up("run") == ""
+    assert checkout.set_up("test") == installing
+    assert checkout.set_up("test") == ""
+    assert (checkout.installed("afclient"), checkout.installed("afclient", ".venv-clients")) == (None, "1.0")
+    # A package that is dropped from the lock is gone, and one that cannot be had stops nobody.
+    checkout.lock("requirements-clients.txt", checkout.package("afother", "1.0"))
+    assert checkout.set_up("test") == installing
+    assert checkout.installed("afclient", ".venv-clients") is None
+    checkout.lock("requirements-clients.txt", checkout.package("afother", "2.0")[:-5] + "0000\n")
+    skipped = "[setup] that did not work: tests of those clients are skipped\n"
+    assert checkout.set_up("test") == installing + skipped
+    assert not (checkout.folder / ".venv-clients").exists()
 
 
 @pytest.mark.slow
