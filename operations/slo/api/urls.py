@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import definitions, remarks, samples
+from . import definitions, remarks, samples, status
 
 urlpatterns = [
     path("maintenance-windows", definitions.MaintenanceWindowsView.as_view(), name="maintenance-windows"),
@@ -26,5 +26,13 @@ urlpatterns = [
     path("slos/<str:slo>", definitions.SloView.as_view(), name="slo"),
     path("slos/<str:slo>/adjustments", remarks.AdjustmentsView.as_view(), name="slo-adjustments"),
     path("slos/<str:slo>/annotations", remarks.AnnotationsView.as_view(), name="slo-annotations"),
+    path("slos/<str:slo>/groups", status.SloGroupsView.as_view(), name="slo-groups"),
+    path("slos/<str:slo>/history", status.SloHistoryView.as_view(), name="slo-history"),
+    path(
+        "slos/<str:slo>/prometheus-rules",
+        status.PrometheusRulesView.as_view(),
+        name="slo-prometheus-rules",
+    ),
+    path("slos/<str:slo>/status", status.SloStatusView.as_view(), name="slo-status"),
     path("slos/<str:slo>/archive", definitions.SloArchiveView.as_view(), name="slo-archive"),
 ]

@@ -8,12 +8,13 @@ from datetime import datetime
 from fractions import Fraction
 from uuid import UUID
 
+from operations.slo.domain.label_sets import ALL, LabelSet
 from operations.slo.domain.sample_input import is_good, micros
 from operations.slo.models import EPOCH, SloObjective
 from operations.slo.selectors.exclusion_minutes import excluded_minutes
 
 from .bucket_sums import Deltas, SeriesRule, add_to_buckets
-from .series import ALL, LabelSet, SeriesOf, label_set, stretch_series
+from .series import SeriesOf, label_set, stretch_series
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
@@ -13,17 +11,10 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from operations.slo.domain.label_sets import LabelSet, labels_hash
 from operations.slo.models import SloObjective, SloSeries
 
 CHUNK: Final = 1000
-LabelSet = tuple[tuple[str, str], ...]
-"""Names and values in the order of names; empty for the series of all."""
-ALL: Final[LabelSet] = ()
-
-
-def labels_hash(labels: LabelSet) -> UUID:
-    """What tells the labels of one series from another's."""
-    return UUID(bytes=blake2b(json.dumps(labels).encode(), digest_size=16).digest())
 
 
 def label_set(labels: Mapping[str, str], group_by: Iterable[str]) -> LabelSet | None:

@@ -1,0 +1,53 @@
+"""Series of SLOs: that of all events, and those of combinations of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Max, QuerySet
+
+from agent_factory_site.common.errors import FieldError, Invalid, NotFound
+from operations.slo.domain.label_sets import ALL, labels_hash
+from operations.slo.models import Slo, SloObjective, SloSeries
+
+EVERYTHING = labels_hash(ALL)
+
+
+def latest_objectives(slos: Iterable[Slo]) -> dict[UUID, int]:
+    """For each SLO the objective that counts for it, or counted last; one query."""
+    rows = SloObjective.objects.filter(slo__in=[slo.pk for slo in slos])
+    found = rows.values("slo_id").annotate(latest=Max("pk")).values_list("slo_id", "latest")
+    return dict(found)
+
+
+def whole_series(slos: Iterable[Slo]) -> dict[UUID, int]:
+    """For each SLO that has data the series of all events of its present objective; two queries."""
+    objectives = {pk: slo for slo, pk in latest_objectives(slos).items()}
+    rows = SloSeries.objects.filter(objective__in=objectives, labels_hash=EVERYTHING)
+    return {objectives[objective]: pk for pk, objective in rows.values_list("pk", "objective_id")}
+
+
+def find_series(slo: Slo, labels: Mapping[str, str]) -> SloSeries | None:
+    """The series of exactly these labels; None for all events as long as there are none.
+
+    Raises :class:`Invalid` where the SLO does not group by these labels, :class:`NotFound` for a group without data.
+    """
+    if set(labels) != set(slo.group_by) and labels:
+        grouped = ", ".join(slo.group_by) or "none"
+        detail = f"Names each label that the SLO groups by, or none: {grouped}."
+        raise Invalid.fields(FieldError("?labels", "unknown_group", detail))
+    objective = latest_objectives([slo]).get(slo.pk)
+    key = labels_hash(tuple(sorted(labels.items())))
+    row: SloSeries | None = SloSeries.objects.filter(objective=objective, labels_hash=key).first()
+    if row is None and labels:
+        raise NotFound("not_found", "There is no data of this group.")
+    return row
+
+
+def group_series(slo: Slo) -> QuerySet[Any]:
+    """The series of groups of labels of the present objective."""
+    objective = latest_objectives([slo]).get(slo.pk)
+    rows: QuerySet[Any] = SloSeries.objects.filter(objective=objective)
+    return rows.exclude(labels_hash=EVERYTHING).order_by("pk")
