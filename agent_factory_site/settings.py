@@ -345,6 +345,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
     "probe-health-checks": {"task": "operations.probe_health_checks", "schedule": 10.0},
     "sweep-heartbeats": {"task": "operations.sweep_heartbeats", "schedule": 15.0},
+    "evaluate-slos": {"task": "operations.evaluate_slos", "schedule": 30.0},
     "prune-health-results": {"task": "operations.prune_health_results", "schedule": 3600.0},
     "sample-metrics": {"task": "common.sample_metrics", "schedule": 60.0},
     "prune-metric-samples": {"task": "common.prune_metric_samples", "schedule": 3600.0},

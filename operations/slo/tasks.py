@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from .services.evaluate import evaluate_slos
 from .services.retention import remove_expired
 
 
@@ -11,3 +12,9 @@ from .services.retention import remove_expired
 def remove_expired_samples() -> None:
     """Remove samples and minutes after 35 days, hours after 13 months."""
     remove_expired()
+
+
+@shared_task(name="operations.evaluate_slos")
+def evaluate_burn_conditions() -> None:
+    """Bring the burn conditions of all SLOs up to date."""
+    evaluate_slos()
