@@ -8,6 +8,8 @@ class OperationsConfig(AppConfig):
     def ready(self) -> None:
         from agent_factory_site.common.services.jobs import register_job
         from operations.health import metrics  # noqa: F401 - registers on import
+        from operations.slo import health as slo_health  # noqa: F401 - registers on import
+        from operations.slo import metrics as slo_metrics  # noqa: F401 - registers on import
 
         from .slo.services.objectives import JOB as COUNT
         from .slo.services.objectives import run_count_job

@@ -47,7 +47,8 @@ QUANTILES: Final = (0.5, 0.9, 0.99)
 class HistoryPoint:
     """One step ``[start, end)``; what is not known is None.
 
-    ``budget`` is that of the window that ends with the step, ``burn`` how many times too fast the step spent it.
+    ``budget`` is that of the window that ends with the step, which had ``windowed``; ``burn`` is how many times too
+    fast the step spent it.
     ``bad_minutes`` is None where minutes are not judged. ``quantiles`` are of values, in the order of ``QUANTILES``.
     """
 
@@ -61,6 +62,8 @@ class HistoryPoint:
     minutes: int
     bad_minutes: int | None
     budget: Budget
+    windowed: Counts
+    target: Fraction
     quantiles: tuple[float | None, ...] = ()
 
 
@@ -87,11 +90,12 @@ def slo_history(
     step: timedelta | None = None,
     view: View = "after",
     quantiles: bool = False,
+    window: Window | None = None,
 ) -> History:
     """How ``slo`` went from ``start`` to ``end``, for all events or the group of exactly these labels.
 
-    Without ``step`` the shortest that makes at most 500 points. Raises :class:`Invalid` for more points, or for a step
-    that is not of whole minutes, hours or days.
+    Without ``step`` the shortest that makes at most 500 points; ``window`` takes the place of the SLO's own. Raises
+    :class:`Invalid` for more points, or for a step that is not of whole minutes, hours or days.
     """
     definition = definition_of(slo)
     row = find_series(slo, labels or {})
@@ -102,7 +106,7 @@ def slo_history(
     count = interval.duration // chosen
     number = None if row is None else row.pk
     steps = _buckets(number, tier, interval, chosen)
-    windows, trailing = _windowed(number, definition.window, interval, chosen, tier, steps)
+    windows, trailing = _windowed(number, window or definition.window, interval, chosen, tier, steps)
     if trailing:
         note = f"{note} {trailing}".strip()
     values = _histograms(number, tier, interval, chosen) if quantiles and number is not None else {}
@@ -116,7 +120,8 @@ def slo_history(
     points = []
     for place in range(count):
         begin = interval.start + place * chosen
-        window, counts = windows[place]
+        ending, counts = windows[place]
+        windowed = Counts(*counts.tolist())
         points.append(
             _point(
                 Interval(begin, begin + chosen),
@@ -124,16 +129,17 @@ def slo_history(
                 definition,
                 view,
                 slo,
+                windowed,
                 budget_of(
-                    Counts(*counts.tolist()),
+                    windowed,
                     target=definition.target,
                     budgeting=definition.budgeting,
-                    window_minutes=window.duration // MINUTE,
-                    excluded_minutes=off.within(window),
+                    window_minutes=ending.duration // MINUTE,
+                    excluded_minutes=off.within(ending),
                     adjustments=[
                         Adjustment(one.events, one.minutes)
                         for one in adjustments
-                        if window.start <= one.at < min(window.end, begin + chosen)
+                        if ending.start <= one.at < min(ending.end, begin + chosen)
                     ],
                     view=view,
                 ),
@@ -167,6 +173,7 @@ def _point(
     definition: Definition,
     view: View,
     slo: Slo,
+    windowed: Counts,
     budget: Budget,
     values: Histogram | None,
 ) -> HistoryPoint:
@@ -183,6 +190,8 @@ def _point(
         minutes=counts.slices,
         bad_minutes=None if slo.sli.slice_target is None else bad,
         budget=budget,
+        windowed=windowed,
+        target=definition.target,
         quantiles=() if values is None else tuple(values.quantile(q) for q in QUANTILES),
     )
 

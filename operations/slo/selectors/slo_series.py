@@ -10,7 +10,9 @@ from django.db.models import Max, QuerySet
 
 from agent_factory_site.common.errors import FieldError, Invalid, NotFound
 from operations.slo.domain.label_sets import ALL, labels_hash
-from operations.slo.models import Slo, SloObjective, SloSeries
+from operations.slo.models import Slo, SloCondition, SloObjective, SloSeries
+
+from .definitions import definition_of
 
 EVERYTHING = labels_hash(ALL)
 
@@ -51,3 +53,17 @@ def group_series(slo: Slo) -> QuerySet[Any]:
     objective = latest_objectives([slo]).get(slo.pk)
     rows: QuerySet[Any] = SloSeries.objects.filter(objective=objective)
     return rows.exclude(labels_hash=EVERYTHING).order_by("pk")
+
+
+def conditions_now(slos: int) -> list[tuple[str, str, str, str]]:
+    """The conditions of all events of the first SLOs by key: key, rule, severity, state."""
+    rows = list(Slo.objects.filter(archived_at__isnull=True).order_by("key")[:slos])
+    found = {row.pk: row for row in rows}
+    series = set(whole_series(rows).values())
+    severities = {row.pk: {rule.key: rule.severity for rule in definition_of(row).rules} for row in rows}
+    conditions = SloCondition.objects.filter(slo__archived_at__isnull=True).order_by("slo__key", "rule")
+    return [
+        (found[slo].key, rule, severities[slo][rule], state)
+        for slo, number, rule, state in conditions.values_list("slo_id", "series_id", "rule", "state")
+        if number in series and rule in severities[slo]
+    ]

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from django.db import connection
+from django.db.models import Sum
 from django.utils import timezone
 
 from agent_factory_site.common.periods import Interval
@@ -27,6 +28,7 @@ from operations.slo.models import TIERS, bucket_number
 Numbers = npt.NDArray[np.int64]
 COLUMNS: Final = len(COUNT_FIELDS)
 _SERIES_AT_ONCE: Final = 20_000
+_PIECES_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,13 @@ def range_counts(series: int, tier: str, start: int, end: int) -> list[tuple[int
     return [
         (row[0], Counts(*row[1:])) for row in found.order_by("bucket").values_list("bucket", *COUNT_FIELDS)
     ]
+
+
+def lifetime_counts(series: Iterable[int]) -> dict[int, Counts]:
+    """All that each series has ever counted, from its days; one statement."""
+    days = TIERS["day"]._default_manager.filter(series_id__in=list(series)).order_by()
+    sums = days.values_list("series_id").annotate(*(Sum(name) for name in COUNT_FIELDS))
+    return {number: Counts(*map(int, counts)) for number, *counts in sums}
 
 
 def window_histogram(series: int | None, window: Interval) -> Histogram:
@@ -129,12 +138,14 @@ def _sums(tier: Tier, series: list[int], pieces: list[tuple[int, int]]) -> Numbe
     with connection.cursor() as cursor:
         for first in range(0, len(series), _SERIES_AT_ONCE):
             part = series[first : first + _SERIES_AT_ONCE]
-            # Whole numbers of the program's own, which need no quoting.
-            statement = " UNION ALL ".join(
-                f"SELECT {place:d}, series_id, {columns} FROM {table}"  # noqa: S608
-                f" WHERE {which} AND bucket >= {start:d} AND bucket < {end:d} GROUP BY series_id"
-                for place, (start, end) in enumerate(pieces)
-            )
-            cursor.execute(statement, [part if postgres else json.dumps(part)] * len(pieces))
-            found += cursor.fetchall()
+            for place in range(0, len(pieces), _PIECES_AT_ONCE):
+                some = pieces[place : place + _PIECES_AT_ONCE]
+                # Whole numbers of the program's own, which need no quoting.
+                statement = " UNION ALL ".join(
+                    f"SELECT {number:d}, series_id, {columns} FROM {table}"  # noqa: S608
+                    f" WHERE {which} AND bucket >= {start:d} AND bucket < {end:d} GROUP BY series_id"
+                    for number, (start, end) in enumerate(some, place)
+                )
+                cursor.execute(statement, [part if postgres else json.dumps(part)] * len(some))
+                found += cursor.fetchall()
     return np.array(found, dtype=np.int64).reshape(len(found), 2 + COLUMNS)
