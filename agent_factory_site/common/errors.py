@@ -104,3 +104,9 @@ class KeyReused(DomainError):
     """The idempotency key came with another request before (422)."""
 
     status = 422
+
+
+class Locked(DomainError):
+    """Somebody has switched it off (423)."""
+
+    status = 423

@@ -26,6 +26,7 @@ DISPATCH: Final = "common.dispatch_outbox"
 
 _types: dict[str, type[Any]] = {}
 _subscribers: dict[str, dict[str, Handler]] = {}
+_wanted: dict[str, Callable[[Any], bool]] = {}
 
 
 def topic_of(event_type: type[Any]) -> str:
@@ -37,8 +38,15 @@ def topic_of(event_type: type[Any]) -> str:
     return f"{package}.{event_type.__name__}"
 
 
-def subscribe(event_type: type[E], name: str, handler: Callable[[E], None]) -> None:
+def subscribe(
+    event_type: type[E],
+    name: str,
+    handler: Callable[[E], None],
+    when: Callable[[E], bool] | None = None,
+) -> None:
     """Have ``handler`` called once for every event of ``event_type`` published from now on.
+
+    With ``when``, of those alone for which it is true as they are published: others cost nothing.
 
     ``name`` is stored with the deliveries: unique, and never renamed. The handler runs inside a
     transaction with the mark that it ran, so that its own writes happen exactly once; what it does
@@ -53,12 +61,15 @@ def subscribe(event_type: type[E], name: str, handler: Callable[[E], None]) -> N
         if name in handlers and (other != topic or handlers[name] is not handler):
             raise ValueError(f"two subscribers are called {name}")
     _subscribers.setdefault(topic, {})[name] = handler
+    if when is not None:
+        _wanted[name] = when
 
 
 def unsubscribe(name: str) -> None:
     """Forget a subscriber; its deliveries wait until it is back."""
     for handlers in _subscribers.values():
         handlers.pop(name, None)
+    _wanted.pop(name, None)
 
 
 def publish(event: Any) -> UUID | None:
@@ -67,7 +78,9 @@ def publish(event: Any) -> UUID | None:
     Nothing is written, and ``None`` returned, when nobody subscribes.
     """
     topic = topic_of(type(event))
-    handlers = _subscribers.get(topic)
+    handlers = [
+        name for name in _subscribers.get(topic, {}) if name not in _wanted or _wanted[name](event)
+    ]
     if not handlers:
         return None
     if not connection.in_atomic_block:

@@ -1,0 +1,45 @@
+"""What runs cost, by the ledger: net of credits and corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from django.db.models import Count, Q, Sum
+
+from financial.models import CostEvent
+
+_CHUNK: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class RunCost:
+    """A run's cost in nano-units of the base currency, its charges, those without a price, and its tokens."""
+
+    amount: int = 0
+    charges: int = 0
+    unpriced: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+def run_costs(run_ids: Collection[str]) -> dict[str, RunCost]:
+    """The costs of the runs that the ledger names; reads the rows of these runs alone."""
+    found: dict[str, RunCost] = {}
+    wanted = sorted(set(run_ids) - {""})
+    for start in range(0, len(wanted), _CHUNK):
+        rows = CostEvent.objects.filter(run_id__in=wanted[start : start + _CHUNK]).exclude(run_id="")
+        sums = rows.order_by().values_list("run_id").annotate(
+            Sum("base_amount"),
+            Count("id", filter=Q(kind=CostEvent.Kind.CHARGE)),
+            Sum("unpriced"),
+            Sum("input_tokens"),
+            Sum("cache_read_tokens"),
+            Sum("output_tokens"),
+            Sum("reasoning_tokens"),
+        )
+        found.update((run_id, RunCost(*map(int, values))) for run_id, *values in sums)
+    return found

@@ -1,0 +1,151 @@
+"""Recording steps: each once by its key, and what they add to their runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from agent_factory_site.common.db.bulk import Insert, insert_ignore_returning, write_all
+from financial.domain.cost_input import event_key
+from operations.fleet.domain.redaction import redact
+from operations.fleet.domain.step_said import StepSaid
+from operations.fleet.models import Step, StepContent, own_step_key, run_key, span_step_key
+
+from .agents import KnownAgent, register_tools
+from .run_costs import Reported, add_reported
+from .run_rows import CHUNK, moment
+
+_COLUMNS: Final = (
+    "id", "run_id", "step_id", "parent", "kind", "name", "tool_id", "started_at", "ended_at", "failed",
+    "error_type", "error_message", "provider", "model", "usage", "first_token", "counted", "charged",
+    "cost_key", "other_cost", "reported_cost",
+)  # fmt: skip
+_TYPES: Final = (
+    "uuid", "uuid", "text", "uuid", "text", "text", "uuid", "timestamptz", "timestamptz", "bool", "text",
+    "text", "text", "text", "jsonb", "int8", "bool", "bool", "uuid", "int8", "int8",
+)  # fmt: skip
+MAX_CONTENT: Final = 100_000
+"""Characters of a prompt or a completion that are stored."""
+
+
+class MovedStep(NamedTuple):
+    """A step that belongs to another run than was thought (empty: to none)."""
+
+    trace_id: bytes
+    span_id: bytes
+    from_run_id: str
+    to_run_id: str
+
+
+def step_key(said: StepSaid) -> UUID:
+    """The primary key of a step."""
+    return span_step_key(said.trace_id, said.span_id) if said.span_id else own_step_key(said.run_id, said.step_id)
+
+
+def record_steps(
+    *, steps: Sequence[StepSaid], agents: Mapping[str, KnownAgent] | None = None
+) -> set[UUID]:
+    """Record steps, each once; the keys of the new ones. Their numbers are added to their runs.
+
+    ``agents`` are those of the runs, by run id: prompts and completions are stored, redacted, of those that
+    keep them. Runs in the caller's transaction, after the runs were recorded.
+    """
+    if not steps:
+        return set()
+    tools = register_tools(names={one.tool for one in steps if one.tool})
+    by_key: dict[UUID, StepSaid] = {}
+    for one in steps:
+        by_key.setdefault(step_key(one), one)
+    rows = [_row(key, one, tools) for key, one in sorted(by_key.items())]
+    inserted: set[UUID] = insert_ignore_returning(connection, Step._meta.db_table, _COLUMNS, _TYPES, rows, "id")
+    reported: dict[UUID, Reported] = {}
+    for key in inserted:
+        said = by_key[key]
+        if said.run_id:
+            run = run_key(said.run_id)
+            reported[run] = _added(reported.get(run, Reported()), said)
+    add_reported(reported)
+    _keep_content({key: by_key[key] for key in inserted}, agents or {})
+    return inserted
+
+
+def move_steps(*, moved: Iterable[MovedStep]) -> None:
+    """Hang steps on the runs that they turned out to belong to, with what they added to those before."""
+    wanted = {span_step_key(one.trace_id, one.span_id): one for one in moved}
+    reported: dict[UUID, list[int | None]] = {}
+    ids = sorted(wanted)
+    for start in range(0, len(ids), CHUNK):
+        rows = Step.objects.filter(pk__in=ids[start : start + CHUNK]).order_by("pk").select_for_update(no_key=True)
+        for key, run, own, other in rows.values_list("pk", "run_id", "reported_cost", "other_cost"):
+            target = run_key(wanted[key].to_run_id) if wanted[key].to_run_id else None
+            if target == run:
+                continue
+            Step.objects.filter(pk=key).update(run_id=target)
+            for place, sign in ((run, -1), (target, 1)):
+                if place is not None:
+                    have = reported.setdefault(place, [0, None, None])
+                    have[0] = (have[0] or 0) + sign
+                    have[1] = _plus(have[1], own, sign)
+                    have[2] = _plus(have[2], other, sign)
+    add_reported({run: Reported(steps or 0, own, other) for run, (steps, own, other) in reported.items()})
+
+
+def _plus(sum_: int | None, value: int | None, sign: int) -> int | None:
+    return sum_ if value is None else (sum_ or 0) + sign * value
+
+
+def _added(have: Reported, said: StepSaid) -> Reported:
+    return Reported(
+        have.steps + 1,
+        _plus(have.reported_cost, said.reported_cost, 1),
+        _plus(have.other_cost, said.other_cost, 1),
+    )
+
+
+def _row(key: UUID, said: StepSaid, tools: Mapping[str, UUID]) -> tuple[object, ...]:
+    parent = None
+    if said.parent_span_id:
+        parent = span_step_key(said.trace_id, said.parent_span_id)
+    elif said.parent:
+        parent = own_step_key(said.run_id, said.parent)
+    return (
+        key,
+        run_key(said.run_id) if said.run_id else None,
+        (said.step_id or f"{said.trace_id.hex()}-{said.span_id.hex()}")[:200],
+        parent,
+        said.kind,
+        said.name[:255],
+        tools.get(said.tool),
+        moment(said.start),
+        None if said.end is None else moment(max(said.end, said.start)),
+        said.failed,
+        said.error_type[:200],
+        said.error_message[:200],
+        said.provider[:100],
+        said.model[:255],
+        None if said.usage is None else json.dumps({name: n for name, n in said.usage.items() if n}),
+        said.first_token,
+        said.counted,
+        said.charged,
+        event_key(said.cost_source, said.cost_event) if said.cost_event else None,
+        said.other_cost,
+        said.reported_cost,
+    )
+
+
+def _keep_content(new: Mapping[UUID, StepSaid], agents: Mapping[str, KnownAgent]) -> None:
+    now = timezone.now()
+    rows = []
+    for key, said in sorted(new.items()):
+        agent = agents.get(said.run_id)
+        if agent is not None and agent.keep_content and (said.input or said.output):
+            expires = now + timedelta(days=agent.content_days)
+            rows.append((key, redact(said.input[:MAX_CONTENT]), redact(said.output[:MAX_CONTENT]), expires))
+    columns = ("step_id", "input", "output", "expires_at")
+    write_all(connection, [Insert(StepContent._meta.db_table, columns, rows)])
