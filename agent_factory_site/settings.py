@@ -271,6 +271,9 @@ COST_EARLIEST = env.moment("COST_EARLIEST", default="2015-01-01T00:00:00Z")
 COST_MAX_SUMMED_ROWS = env.int("COST_MAX_SUMMED_ROWS", default=1_000_000)
 COST_MAX_TAGS = env.int("COST_MAX_TAGS", default=50)
 COST_MAX_ENTITIES = env.int("COST_MAX_ENTITIES", default=20)
+AGENT_LIMIT = env.int("AGENT_LIMIT", default=10_000)
+TOOL_LIMIT = env.int("TOOL_LIMIT", default=10_000)
+RUN_LOST_AFTER = timedelta(minutes=env.int("RUN_LOST_AFTER_MINUTES", default=24 * 60))
 COST_MAX_KEY_LENGTH = env.int("COST_MAX_KEY_LENGTH", default=255)
 COST_DETAIL_MONTHS = env.int("COST_DETAIL_MONTHS", default=0)
 COST_MAX_SCAN = env.int("COST_MAX_SCAN", default=100_000)
@@ -343,6 +346,8 @@ CELERY_BEAT_SCHEDULE = {
     "refresh-budgets": {"task": "financial.refresh_budgets", "schedule": 60.0},
     "analyse-experiments": {"task": "research.analyse_experiments", "schedule": 3600.0},
     "prune-outbox": {"task": "common.prune_outbox", "schedule": 3600.0},
+    "sweep-lost-runs": {"task": "operations.sweep_lost_runs", "schedule": 60.0},
+    "prune-fleet": {"task": "operations.prune_fleet", "schedule": 3600.0},
     "probe-health-checks": {"task": "operations.probe_health_checks", "schedule": 10.0},
     "sweep-heartbeats": {"task": "operations.sweep_heartbeats", "schedule": 15.0},
     "evaluate-slos": {"task": "operations.evaluate_slos", "schedule": 30.0},

@@ -32,14 +32,18 @@ def run_costs(run_ids: Collection[str]) -> dict[str, RunCost]:
     wanted = sorted(set(run_ids) - {""})
     for start in range(0, len(wanted), _CHUNK):
         rows = CostEvent.objects.filter(run_id__in=wanted[start : start + _CHUNK]).exclude(run_id="")
-        sums = rows.order_by().values_list("run_id").annotate(
-            Sum("base_amount"),
-            Count("id", filter=Q(kind=CostEvent.Kind.CHARGE)),
-            Sum("unpriced"),
-            Sum("input_tokens"),
-            Sum("cache_read_tokens"),
-            Sum("output_tokens"),
-            Sum("reasoning_tokens"),
+        sums = (
+            rows.order_by()
+            .values_list("run_id")
+            .annotate(
+                amount=Sum("base_amount"),
+                charges=Count("id", filter=Q(kind=CostEvent.Kind.CHARGE)),
+                missing=Sum("unpriced"),
+                taken_in=Sum("input_tokens"),
+                cached=Sum("cache_read_tokens"),
+                given_out=Sum("output_tokens"),
+                reasoned=Sum("reasoning_tokens"),
+            )
         )
         found.update((run_id, RunCost(*map(int, values))) for run_id, *values in sums)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("operations.fleet.api.urls")),
     path("", include("operations.health.api.urls")),
     path("", include("operations.slo.api.urls")),
 ]

@@ -18,6 +18,7 @@ class RunSaid(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     Times are microseconds since 1970, durations microseconds; unknown names are empty. ``seen`` tells that the
     source has said how the run ended. ``shared`` marks a run of which other sources may tell as well.
     ``experiments`` are keys with variants; ``unit`` is the type and id of who or what was served them.
+    ``begun`` and ``finished`` tell one request of the API that began or ended the run from another.
     """
 
     run_id: str
@@ -51,6 +52,8 @@ class RunSaid(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     tool_calls: int = 0
     calls_without_usage: int = 0
     scores: dict[str, float] = {}
+    begun: str = ""
+    finished: str = ""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -71,7 +74,8 @@ def combine(parts: Collection[RunSaid]) -> RunSaid:
     """What the sources of one run come to together, in whatever order they are given.
 
     The API's word on names goes before that of traces, the earlier trace's before the later one's. A run
-    failed if any source says so; it is over when one that knows says so.
+    failed if any source says so; it is over when one that knows says so. Where traces tell of calls, those
+    that were told over the API are the same ones.
     """
     ranked = sorted(parts, key=lambda part: (bool(part.trace_id), part.start, part.trace_id))
     if len(ranked) == 1:
@@ -84,6 +88,7 @@ def combine(parts: Collection[RunSaid]) -> RunSaid:
     end = max(ends) if ends and status != "running" else None
     traced = [part for part in ranked if part.trace_id]
     tokens = [part.start + part.first_token - start for part in ranked if part.first_token is not None]
+    counting = [part for part in traced if part.calls or part.tool_calls] or ranked
     variants: dict[str, str] = {}
     for part in ranked:
         for key, variant in part.experiments:
@@ -115,10 +120,10 @@ def combine(parts: Collection[RunSaid]) -> RunSaid:
         environment=_first(ranked, "environment"),
         release=_first(ranked, "release"),
         experiments=tuple(sorted(variants.items())),
-        calls=sum(part.calls for part in ranked),
-        failed_calls=sum(part.failed_calls for part in ranked),
-        tool_calls=sum(part.tool_calls for part in ranked),
-        calls_without_usage=sum(part.calls_without_usage for part in ranked),
+        calls=sum(part.calls for part in counting),
+        failed_calls=sum(part.failed_calls for part in counting),
+        tool_calls=sum(part.tool_calls for part in counting),
+        calls_without_usage=sum(part.calls_without_usage for part in counting),
         scores={name: value for part in reversed(ranked) for name, value in part.scores.items()},
     )
 

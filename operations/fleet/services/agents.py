@@ -64,11 +64,15 @@ def register_agents(*, names: Collection[str], seen_by: str) -> Registered:
     if missing:
         with transaction.atomic():
             admitted, refused = _admit(missing)
+            if refused:
+                found.update(find_agents([OTHER]))
+            if refused and OTHER not in found:
+                # Always admitted, for all that are too many.
+                admitted = sorted({*admitted, OTHER})
             if admitted:
                 _register_agents(admitted, seen_by)
                 found.update(find_agents(admitted))
-        for key in refused:
-            found[key] = found[OTHER] if OTHER in found else find_agents([OTHER])[OTHER]
+        found.update(dict.fromkeys(refused, found[OTHER]) if refused else {})
     agents = {name: found[key] for name, key in keys.items()}
     return Registered(agents, {name for name, key in keys.items() if key in refused})
 
@@ -86,16 +90,17 @@ def find_agents(keys: Collection[str]) -> dict[str, KnownAgent]:
 def _admit(missing: list[str]) -> tuple[list[str], set[str]]:
     room = max(0, settings.AGENT_LIMIT - Agent.objects.count())
     new = [key for key in missing if key != OTHER]
-    admitted, refused = new[:room], set(new[room:])
-    # The agent of all that are too many is always admitted.
-    return sorted([*admitted, OTHER] if refused or OTHER in missing else admitted), refused
+    return new[:room] + [OTHER] * (OTHER in missing), set(new[room:])
 
 
 def _register_agents(keys: list[str], seen_by: str) -> None:
     entities = resolve_entities([(AGENT, key) for key in keys])
     now = timezone.now()
     Agent.objects.bulk_register(
-        [Agent(key=key, entity_id=entities[AGENT, key], seen_by=seen_by[:100], last_seen_at=now) for key in keys]
+        [
+            Agent(key=key, entity_id=entities[AGENT, key], seen_by=seen_by[:100], last_seen_at=now)
+            for key in keys
+        ]
     )
     ids = dict(Agent.objects.filter(key__in=keys).values_list("key", "id"))
     AgentAlias.objects.bulk_register(
@@ -134,7 +139,7 @@ def register_tools(*, names: Collection[str]) -> dict[str, UUID]:
                     changes={"tools": sorted(str(one) for one, _ in new.values())},
                 )
                 found.update(new)
-    _touch(Tool.objects, {one: at for one, at in found.values()}, timezone.now())
+    _touch(Tool.objects, dict(found.values()), timezone.now())
     return {name: found[key][0] for name, key in keys.items() if key in found}
 
 

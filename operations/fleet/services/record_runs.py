@@ -114,7 +114,9 @@ def record_runs(
         )
         if key in parts:
             # A part that was made from the row says nothing of these.
-            after = after._replace(user_id=after.user_id or before.user_id, parent=after.parent or before.parent)
+            after = after._replace(
+                user_id=after.user_id or before.user_id, parent=after.parent or before.parent
+            )
         if after != before:
             replaced.append(after)
             outcome.changed[key] = before, after
@@ -177,7 +179,9 @@ def _parts(
             parts[run][trace] = unpack(bytes(packed))
     first = [key for key in wanted if not parts[key]]
     if first:
-        names = dict(Agent.objects.filter(pk__in={known[key].agent_id for key in first}).values_list("pk", "key"))
+        names = dict(
+            Agent.objects.filter(pk__in={known[key].agent_id for key in first}).values_list("pk", "key")
+        )
         for key in first:
             row = known[key]
             parts[key][row.trace_id or API_PART] = said_of(row, names[row.agent_id])
@@ -218,7 +222,7 @@ def said_of(row: RunRow, agent: str) -> RunSaid:
 def _write_parts(
     parts: Parts, by_run: Mapping[UUID, list[RunSaid]], shared_new: Mapping[UUID, list[RunSaid]]
 ) -> None:
-    rows = []
+    rows: list[tuple[UUID, UUID, bytes]] = []
     replaced = []
     for key in parts:
         fresh = {_source(part): part for part in by_run.get(key, ())}
@@ -229,7 +233,7 @@ def _write_parts(
         rows += [(key, _source(part), pack(part)) for part in some]
     if replaced:
         RunPart.objects.filter(run__in=replaced).delete()
-    write_all(connection, [Insert(RunPart._meta.db_table, _PART_COLUMNS, sorted(rows, key=lambda row: row[:2]))])
+    write_all(connection, [Insert(RunPart._meta.db_table, _PART_COLUMNS, sorted(rows))])
 
 
 def _source(part: RunSaid) -> UUID:
@@ -246,7 +250,11 @@ def _whole(
         fresh = by_run.get(key)
         return combine(fresh) if fresh else None
     here = parts[key]
-    gone = [trace for trace in lost.get(key, ()) if trace in here and not any(_source(p) == trace for p in by_run.get(key, ()))]
+    gone = [
+        trace
+        for trace in lost.get(key, ())
+        if trace in here and not any(_source(p) == trace for p in by_run.get(key, ()))
+    ]
     for trace in gone:
         del here[trace]
     if gone:

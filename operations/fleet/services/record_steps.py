@@ -45,12 +45,14 @@ class MovedStep(NamedTuple):
 
 def step_key(said: StepSaid) -> UUID:
     """The primary key of a step."""
-    return span_step_key(said.trace_id, said.span_id) if said.span_id else own_step_key(said.run_id, said.step_id)
+    return (
+        span_step_key(said.trace_id, said.span_id)
+        if said.span_id
+        else own_step_key(said.run_id, said.step_id)
+    )
 
 
-def record_steps(
-    *, steps: Sequence[StepSaid], agents: Mapping[str, KnownAgent] | None = None
-) -> set[UUID]:
+def record_steps(*, steps: Sequence[StepSaid], agents: Mapping[str, KnownAgent] | None = None) -> set[UUID]:
     """Record steps, each once; the keys of the new ones. Their numbers are added to their runs.
 
     ``agents`` are those of the runs, by run id: prompts and completions are stored, redacted, of those that
@@ -63,7 +65,9 @@ def record_steps(
     for one in steps:
         by_key.setdefault(step_key(one), one)
     rows = [_row(key, one, tools) for key, one in sorted(by_key.items())]
-    inserted: set[UUID] = insert_ignore_returning(connection, Step._meta.db_table, _COLUMNS, _TYPES, rows, "id")
+    inserted: set[UUID] = insert_ignore_returning(
+        connection, Step._meta.db_table, _COLUMNS, _TYPES, rows, "id"
+    )
     reported: dict[UUID, Reported] = {}
     for key in inserted:
         said = by_key[key]
@@ -81,7 +85,11 @@ def move_steps(*, moved: Iterable[MovedStep]) -> None:
     reported: dict[UUID, list[int | None]] = {}
     ids = sorted(wanted)
     for start in range(0, len(ids), CHUNK):
-        rows = Step.objects.filter(pk__in=ids[start : start + CHUNK]).order_by("pk").select_for_update(no_key=True)
+        rows = (
+            Step.objects.filter(pk__in=ids[start : start + CHUNK])
+            .order_by("pk")
+            .select_for_update(no_key=True)
+        )
         for key, run, own, other in rows.values_list("pk", "run_id", "reported_cost", "other_cost"):
             target = run_key(wanted[key].to_run_id) if wanted[key].to_run_id else None
             if target == run:

@@ -99,7 +99,9 @@ def claim_charging(*, run_ids: Collection[str], path: str) -> set[str]:
     for start in range(0, len(keys), CHUNK):
         rows = Run.objects.filter(pk__in=keys[start : start + CHUNK])
         undecided = []
-        for pk, costs_from in rows.order_by("pk").select_for_update(no_key=True).values_list("pk", "costs_from"):
+        for pk, costs_from in (
+            rows.order_by("pk").select_for_update(no_key=True).values_list("pk", "costs_from")
+        ):
             if costs_from == "":
                 undecided.append(pk)
             elif costs_from != path:

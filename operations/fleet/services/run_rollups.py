@@ -14,7 +14,7 @@ from agent_factory_site.common.db.slots import free_slot
 from operations.fleet.models import TIERS, Run, RunLatency
 from operations.slo.domain.histogram import LARGEST, bucket_of
 
-from .run_rows import EPOCH, RunRow
+from .run_rows import EPOCH, MICRO_SECONDS, RunRow
 
 _SPACE: Final = 0x666C6565
 """The name of these sums among those that take slots."""
@@ -25,7 +25,7 @@ _KEYS: Final = ("agent_id", "bucket", "slot")
 _TYPES: Final = ("uuid", "int4", "int2", *("int8",) * len(_MEASURES))
 _LATENCY_KEYS: Final = ("agent_id", "tier", "bucket", "range", "slot")
 _LATENCY_TYPES: Final = ("uuid", "int4", "int4", "int2", "int2", "int8")
-MICRO: Final = 1_000_000
+
 
 Changes = Sequence[tuple[RunRow | None, RunRow | None]]
 """Runs as they were (None: not there) and as they are (None: no more)."""
@@ -46,7 +46,7 @@ def add_to_rollups(changes: Changes) -> None:
                 for place, value in enumerate(measures):
                     have[place] += sign * value
             if row.latency is not None:
-                number = bucket_of(min(row.latency / MICRO, LARGEST))
+                number = bucket_of(min(row.latency / MICRO_SECONDS, LARGEST))
                 for tier in (3600, 86_400):
                     latencies[row.agent_id, tier, second // tier, number] += sign
     slot = None

@@ -25,6 +25,7 @@ class SourceSli:
     source_filter: dict[str, Any]
     threshold: Decimal | None
     op: str
+    unit: str = ""
 
 
 _lock = threading.Lock()
@@ -39,7 +40,7 @@ def slis_of(source: str) -> tuple[SourceSli, ...]:
         found: dict[str, list[SourceSli]] = {}
         rows = Sli.objects.filter(archived_at__isnull=True).exclude(source=Sli.Source.SAMPLES)
         for row in rows.order_by("key"):
-            one = SourceSli(row.key, row.kind, row.source_filter, row.threshold, row.op)
+            one = SourceSli(row.key, row.kind, row.source_filter, row.threshold, row.op, row.unit)
             found.setdefault(row.source, []).append(one)
         with _lock:
             _known = {name: tuple(some) for name, some in found.items()}

@@ -1,0 +1,24 @@
+"""Below ``/api/v1/operations/``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from . import agents, runs
+
+urlpatterns = [
+    path("events", runs.EventsView.as_view(), name="events"),
+    path("runs", runs.RunsView.as_view(), name="runs"),
+    path("runs/<path:run_id>/steps", runs.RunStepsView.as_view(), name="run-steps"),
+    path("runs/<path:run_id>/finish", runs.RunFinishView.as_view(), name="run-finish"),
+    path("runs/<path:run_id>", runs.RunView.as_view(), name="run"),
+    path("agents", agents.AgentsView.as_view(), name="agents"),
+    path("agents/<str:agent>", agents.AgentView.as_view(), name="agent"),
+    path("agents/<str:agent>/pause", agents.AgentPauseView.as_view(), name="agent-pause"),
+    path("agents/<str:agent>/resume", agents.AgentResumeView.as_view(), name="agent-resume"),
+    path("agents/<str:agent>/kill", agents.AgentKillView.as_view(), name="agent-kill"),
+    path("agents/<str:agent>/rename", agents.AgentRenameView.as_view(), name="agent-rename"),
+    path("agents/<str:agent>/merge", agents.AgentMergeView.as_view(), name="agent-merge"),
+    path("agents/<str:agent>/archive", agents.AgentArchiveView.as_view(), name="agent-archive"),
+    path("agents/<str:agent>/restore", agents.AgentRestoreView.as_view(), name="agent-restore"),
+]
