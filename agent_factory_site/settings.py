@@ -244,6 +244,10 @@ SPECTACULAR_SETTINGS = {
         "EstimateMethodEnum": ["usage", "tokenizer", "upper_bound", "history"],
         "HealthCheckKindEnum": ["http", "heartbeat"],
         "HealthCheckMethodEnum": ["GET", "HEAD", "POST"],
+        "AgentStateEnum": ["active", "paused", "killed"],
+        "RunStatusEnum": ["running", "ok", "failed", "cancelled", "lost"],
+        "RunSourceEnum": ["spans", "api", "events"],
+        "StepStatusEnum": ["ok", "failed"],
         "SloStateEnum": ["active", "archived"],
         "SliKindEnum": ["ratio", "threshold", "timeslice", "freshness", "quality", "cost"],
         "MaintenanceKindEnum": ["announced", "ad_hoc"],
@@ -260,6 +264,12 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY_BYTES
 
 OUTGOING_CA_FILE = env("OUTGOING_CA_FILE", default="")
 
+# --- Agents and runs ----------------------------------------------------------------------------
+
+AGENT_LIMIT = env.int("AGENT_LIMIT", default=10_000)
+TOOL_LIMIT = env.int("TOOL_LIMIT", default=10_000)
+RUN_LOST_AFTER = timedelta(minutes=env.int("RUN_LOST_AFTER_MINUTES", default=24 * 60))
+
 # --- Money --------------------------------------------------------------------------------------
 
 BASE_CURRENCY = env("BASE_CURRENCY", default="USD")
@@ -271,9 +281,6 @@ COST_EARLIEST = env.moment("COST_EARLIEST", default="2015-01-01T00:00:00Z")
 COST_MAX_SUMMED_ROWS = env.int("COST_MAX_SUMMED_ROWS", default=1_000_000)
 COST_MAX_TAGS = env.int("COST_MAX_TAGS", default=50)
 COST_MAX_ENTITIES = env.int("COST_MAX_ENTITIES", default=20)
-AGENT_LIMIT = env.int("AGENT_LIMIT", default=10_000)
-TOOL_LIMIT = env.int("TOOL_LIMIT", default=10_000)
-RUN_LOST_AFTER = timedelta(minutes=env.int("RUN_LOST_AFTER_MINUTES", default=24 * 60))
 COST_MAX_KEY_LENGTH = env.int("COST_MAX_KEY_LENGTH", default=255)
 COST_DETAIL_MONTHS = env.int("COST_DETAIL_MONTHS", default=0)
 COST_MAX_SCAN = env.int("COST_MAX_SCAN", default=100_000)

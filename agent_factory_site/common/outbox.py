@@ -78,9 +78,7 @@ def publish(event: Any) -> UUID | None:
     Nothing is written, and ``None`` returned, when nobody subscribes.
     """
     topic = topic_of(type(event))
-    handlers = [
-        name for name in _subscribers.get(topic, {}) if name not in _wanted or _wanted[name](event)
-    ]
+    handlers = [name for name in _subscribers.get(topic, {}) if name not in _wanted or _wanted[name](event)]
     if not handlers:
         return None
     if not connection.in_atomic_block:

@@ -128,11 +128,11 @@ def step(
 
 
 AgentPauseView = step(
-    "pause", "Let it start no runs until it is resumed", switch.pause_agent, schemas.ReasonRequest
+    "pause", "Let it start no runs until it is resumed", switch.pause_agent, schemas.SwitchRequest
 )
-AgentResumeView = step("resume", "Let it run again", switch.resume_agent, schemas.OptionalReasonRequest)
+AgentResumeView = step("resume", "Let it run again", switch.resume_agent, schemas.ResumeRequest)
 AgentKillView = step(
-    "kill", "Let it start no runs, and tell those that run to stop", switch.kill_agent, schemas.ReasonRequest
+    "kill", "Let it start no runs, and tell those that run to stop", switch.kill_agent, schemas.SwitchRequest
 )
 AgentRenameView = step(
     "rename",

@@ -46,7 +46,7 @@ class StartedRunSchema(serializers.Serializer):
     variants = ServedSchema(many=True)
 
 
-class FieldErrorSchema(serializers.Serializer):
+class ItemErrorSchema(serializers.Serializer):
     """What is wrong with a field."""
 
     pointer = serializers.CharField()
@@ -58,7 +58,7 @@ class RefusedItemSchema(serializers.Serializer):
     """An item of a batch that was not stored."""
 
     index = serializers.IntegerField()
-    errors = FieldErrorSchema(many=True)  # type: ignore[assignment]
+    errors = ItemErrorSchema(many=True)  # type: ignore[assignment]
 
 
 class BatchSchema(serializers.Serializer):
@@ -270,13 +270,13 @@ class AgentPatch(StrictSerializer):
     content_days = WholeNumberField(required=False, min_value=1, max_value=3650)
 
 
-class ReasonRequest(StrictSerializer):
+class SwitchRequest(StrictSerializer):
     """Why."""
 
     reason = TextField(max_length=500)
 
 
-class OptionalReasonRequest(StrictSerializer):
+class ResumeRequest(StrictSerializer):
     """Why, if there is something to say."""
 
     reason = TextField(required=False, allow_blank=True, max_length=500)

@@ -197,10 +197,10 @@ def write_variants(variants: Mapping[tuple[UUID, str], tuple[str, int | None]]) 
         rows = RunVariant.objects.filter(run__in=ids[start : start + CHUNK])
         for run, experiment, variant, unit in rows.values_list("run_id", "experiment", "variant", "unit_id"):
             known[run, experiment] = variant, unit
-    for (run, experiment), (variant, unit) in sorted(variants.items()):
-        if (run, experiment) in known and known[run, experiment] != (variant, unit):
-            stored = RunVariant.objects.filter(run=run, experiment=experiment)
-            stored.update(variant=variant, unit_id=unit or known[run, experiment][1])
+    for place, (variant, entity) in sorted(variants.items()):
+        if place in known and known[place] != (variant, entity):
+            stored = RunVariant.objects.filter(run=place[0], experiment=place[1])
+            stored.update(variant=variant, unit_id=entity or known[place][1])
     new = [(*place, *said) for place, said in sorted(variants.items()) if place not in known]
     columns = ("run_id", "experiment", "variant", "unit_id")
     write_all(connection, [Insert(RunVariant._meta.db_table, columns, new)])

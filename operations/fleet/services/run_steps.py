@@ -133,7 +133,9 @@ def _charge(
     for index, step in fresh:
         if index not in outcome.rejected:
             cost = costs.get(index)
-            said.append((index, _said(step, row, micros(now) + index, cost, index in charged, worth.get(index))))
+            said.append(
+                (index, _said(step, row, micros(now) + index, cost, index in charged, worth.get(index)))
+            )
     return said
 
 
