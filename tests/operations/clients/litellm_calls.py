@@ -54,7 +54,8 @@ class Counter(CustomLogger):
 
 def known() -> Any:
     """What a caller says of itself; LiteLLM writes into it."""
-    return {"metadata": {"agent_name": "helpdesk", "session_id": "s-1"}, "user": "u-7"}
+    agent = {"agent_factory.agent": "helpdesk"}
+    return {"metadata": {"spend_logs_metadata": agent, "session_id": "s-1"}, "user": "u-7"}
 
 
 async def main(callback: str) -> None:
