@@ -93,9 +93,18 @@ def read_payload(item: object) -> LiteLLMCall | list[FieldError]:
         error_type=_text(_mapping(item.get("error_information")).get("error_class")) if failed else "",
         usage=None if failed else usage,
         reported_cost=_cost(item.get("response_cost")),
-        user=(_text(item.get("end_user")) or _text(metadata.get("user_api_key_end_user_id")))[:255],
-        session=_text(said.get("session_id"))[:255],
+        user=_user(item)[:255],
+        session=(_text(said.get("session_id")) or _text(item.get("session_id")))[:255],
         cached=item.get("cache_hit") is True,
+    )
+
+
+def _user(item: Mapping[str, Any]) -> str:
+    """Who it was for: the proxy names an end user, the SDK leaves it among the parameters of the request."""
+    return (
+        _text(item.get("end_user"))
+        or _text(_mapping(item.get("metadata")).get("user_api_key_end_user_id"))
+        or _text(_mapping(item.get("model_parameters")).get("user"))
     )
 
 
