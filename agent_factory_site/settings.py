@@ -357,6 +357,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune-fleet": {"task": "operations.prune_fleet", "schedule": 3600.0},
     "probe-health-checks": {"task": "operations.probe_health_checks", "schedule": 10.0},
     "sweep-heartbeats": {"task": "operations.sweep_heartbeats", "schedule": 15.0},
+    "freeze-slo-reports": {"task": "operations.freeze_slo_reports", "schedule": 900.0},
     "evaluate-slos": {"task": "operations.evaluate_slos", "schedule": 30.0},
     "prune-health-results": {"task": "operations.prune_health_results", "schedule": 3600.0},
     "sample-metrics": {"task": "common.sample_metrics", "schedule": 60.0},

@@ -1,6 +1,6 @@
 from .buckets import EPOCH, SECONDS, TIERS, Bucket, SloDay, SloHour, SloMinute, bucket_number
 from .budget import BudgetAdjustment, SloAnnotation
-from .condition import SloCondition
+from .condition import SloCondition, SloConditionChange
 from .maintenance import MaintenanceWindow
 from .report import SloReport, SloReportAmendment
 from .sample import SloSample
@@ -18,6 +18,7 @@ __all__ = [
     "Slo",
     "SloAnnotation",
     "SloCondition",
+    "SloConditionChange",
     "SloDay",
     "SloHour",
     "SloMinute",

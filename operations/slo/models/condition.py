@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from agent_factory_site.common.ids import uuid7
+
 from .slo import Slo, SloSeries
 
 
@@ -52,3 +54,27 @@ class SloCondition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.slo_id} {self.rule} {self.state}"
+
+
+class SloConditionChange(models.Model):
+    """A change of a burn condition, kept for timelines and reports."""
+
+    audit_exempt = "append-only; worked out from buckets by evaluations"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slo = models.ForeignKey(Slo, on_delete=models.PROTECT, related_name="condition_changes", db_index=False)
+    series = models.ForeignKey(SloSeries, on_delete=models.PROTECT, related_name="+", db_index=False)
+    rule = models.CharField(max_length=100)
+    severity = models.CharField(max_length=6, blank=True)
+    before = models.CharField(max_length=7, blank=True)
+    state = models.CharField(max_length=7, choices=SloCondition.State.choices)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "change of a burn condition"
+        verbose_name_plural = "changes of burn conditions"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["slo", "at"], name="operations_slochange_at")]
+
+    def __str__(self) -> str:
+        return f"{self.slo_id} {self.rule} {self.before} -> {self.state}"

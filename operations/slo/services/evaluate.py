@@ -27,7 +27,7 @@ from operations.slo.domain.counts import COUNT_FIELDS, Counts
 from operations.slo.domain.sentences import condition_text
 from operations.slo.domain.windows import look_back
 from operations.slo.events import BurnConditionChanged
-from operations.slo.models import Slo, SloCondition, SloSeries
+from operations.slo.models import Slo, SloCondition, SloConditionChange, SloSeries
 from operations.slo.selectors.definitions import Definition, definition_of
 from operations.slo.selectors.slo_series import EVERYTHING
 from operations.slo.selectors.status import ACTIVE, burn_of
@@ -272,6 +272,18 @@ def _write_batch(batch: Sequence[_Change], at: datetime) -> int:
         SloCondition.objects.bulk_create(made)
         SloCondition.objects.bulk_update(
             changed, ["state", "since", "evaluated_at", "long_burn", "short_burn"], batch_size=100
+        )
+        SloConditionChange.objects.bulk_create(
+            SloConditionChange(
+                slo=one.series.slo,
+                series_id=one.series.number,
+                rule=one.rule,
+                severity=one.severity,
+                before=one.before,
+                state=one.state,
+                at=at,
+            )
+            for one in told
         )
         for one in told:
             publish(_event(one, at))
