@@ -285,8 +285,6 @@ def _alerts(slo: Slo, series: SloSeries, interval: Interval) -> list[dict[str, A
         one for at, one in found if at >= interval.start or one["until"] is None or one["until"] > begin
     ]
     return reaching[:MOST_ALERTS]
-        :MOST_ALERTS
-    ]
 
 
 def _annotations(slo: Slo, interval: Interval) -> Iterable[SloAnnotation]:
