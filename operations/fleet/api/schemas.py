@@ -21,7 +21,7 @@ MICRO: Final = 1_000_000
 class ControlSchema(serializers.Serializer):
     """What the switch of the agent says: go on, or stop."""
 
-    state = serializers.ChoiceField(choices=Agent.State.choices)
+    state = serializers.ChoiceField(choices=Agent.State.values)
     reason = serializers.CharField()
 
 
@@ -46,7 +46,7 @@ class StartedRunSchema(serializers.Serializer):
     variants = ServedSchema(many=True)
 
 
-class ItemErrorSchema(serializers.Serializer):
+class RunFieldErrorSchema(serializers.Serializer):
     """What is wrong with a field."""
 
     pointer = serializers.CharField()
@@ -58,7 +58,7 @@ class RefusedItemSchema(serializers.Serializer):
     """An item of a batch that was not stored."""
 
     index = serializers.IntegerField()
-    errors = ItemErrorSchema(many=True)  # type: ignore[assignment]
+    errors = RunFieldErrorSchema(many=True)  # type: ignore[assignment]
 
 
 class BatchSchema(serializers.Serializer):
@@ -80,7 +80,7 @@ class RunSchema(serializers.Serializer):
 
     run_id = serializers.CharField()
     agent = serializers.CharField()
-    status = serializers.ChoiceField(choices=Run.Status.choices)
+    status = serializers.ChoiceField(choices=Run.Status.values)
     started_at = InstantField()
     ended_at = InstantField(allow_null=True)
     latency = serializers.FloatField(allow_null=True, help_text="Seconds.")
@@ -93,7 +93,7 @@ class RunSchema(serializers.Serializer):
     release = serializers.CharField()
     agent_version = serializers.CharField()
     trace_id = serializers.CharField(allow_null=True)
-    source = serializers.ChoiceField(choices=Run.Source.choices)  # type: ignore[assignment]
+    source = serializers.ChoiceField(choices=Run.Source.values)  # type: ignore[assignment]
     provisional = serializers.BooleanField(help_text="The span of the agent itself has not come.")
     costs_from = serializers.CharField(help_text="spans or api; empty while undecided.")
     cost = serializers.CharField(help_text=MONEY)
@@ -170,7 +170,7 @@ class RunQuery(StrictSerializer):
     """Filters of runs."""
 
     agent = TextField(required=False)
-    status = serializers.ChoiceField(choices=Run.Status.choices, required=False)
+    status = serializers.ChoiceField(choices=Run.Status.values, required=False)
     user = TextField(required=False)
     session = TextField(required=False)
     environment = TextField(required=False)
@@ -188,7 +188,7 @@ class AgentSchema(serializers.Serializer):
     name = serializers.CharField()
     owner = serializers.CharField(allow_null=True, help_text="The key of a team; null until it is claimed.")
     owner_note = serializers.CharField()
-    state = serializers.ChoiceField(choices=Agent.State.choices)
+    state = serializers.ChoiceField(choices=Agent.State.values)
     state_reason = serializers.CharField()
     state_since = InstantField(allow_null=True)
     costs_from = serializers.CharField()
@@ -253,7 +253,7 @@ class AgentDetailSchema(AgentSchema):
 class AgentQuery(StrictSerializer):
     """Filters of agents."""
 
-    state = serializers.ChoiceField(choices=Agent.State.choices, required=False)
+    state = serializers.ChoiceField(choices=Agent.State.values, required=False)
     owner = TextField(required=False)
     archived = serializers.ChoiceField(choices=["true", "false"], required=False)
     q = TextField(required=False)
