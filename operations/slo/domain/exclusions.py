@@ -64,8 +64,9 @@ def rule_fault(text: str) -> str:
     try:
         parts = _parts(text)
         _check(parts)
-        parts.pop("UNTIL", None)
-        parts.pop("COUNT", None)
+        # Where a rule begins is not known here, nor therefore which of its steps an interval leaves out.
+        for name in ("UNTIL", "COUNT", "INTERVAL"):
+            parts.pop(name, None)
         dates, _ = _split(parts)
         if next(iter(rrulestr(_joined(dates), dtstart=datetime(2024, 2, 29))), None) is None:  # noqa: DTZ001 - a wall clock
             return "The rule never recurs."
