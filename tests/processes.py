@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -87,3 +88,31 @@ def until(condition: Callable[[], bool], timeout: float = 60) -> None:
         if time.monotonic() > deadline:
             raise AssertionError("the condition did not come true")
         time.sleep(0.002)
+
+
+def _die(child: Child, statement: str, passed: int, work: Callable[[], object]) -> None:
+    from django.db import connection
+
+    from agent_factory_site.common.actors import Actor, acting
+
+    left = passed
+
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal left
+        if statement in sql.replace('"', ""):
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+        return execute(sql, params, many, context)
+
+    with acting(Actor.system("tests")), connection.execute_wrapper(wrapper):
+        work()
+
+
+def kill_before(statement: str, work: Callable[[], object], passed: int = 0) -> None:
+    """Have a process do ``work`` and die by SIGKILL right before it tells the database ``statement``, a part of
+    SQL without double quotes, for the time after ``passed`` times.
+    """
+    child = Child(_die, statement, passed, work)
+    child.process.join(60)
+    assert child.process.exitcode == -signal.SIGKILL, statement

@@ -34,12 +34,15 @@ _read_at = float("-inf")
 
 
 def slis_of(source: str) -> tuple[SourceSli, ...]:
-    """The indicators in use with this source (``http``, ``health``, ``runs``), read at most every five seconds."""
+    """The indicators in use with this source (``http``, ``health``, ``runs``), read at most every five seconds.
+
+    In the order in which they are to be locked.
+    """
     global _known, _read_at
     if time.monotonic() - _read_at >= REFRESH_SECONDS:
         found: dict[str, list[SourceSli]] = {}
         rows = Sli.objects.filter(archived_at__isnull=True).exclude(source=Sli.Source.SAMPLES)
-        for row in rows.order_by("key"):
+        for row in rows.order_by("pk"):
             one = SourceSli(row.key, row.kind, row.source_filter, row.threshold, row.op, row.unit)
             found.setdefault(row.source, []).append(one)
         with _lock:

@@ -21,6 +21,7 @@ from operations.slo.selectors.exclusion_minutes import maintenance_of
 
 from .definition_parts import Check, refuse_archived
 from .recount import recount
+from .sli_lock import lock_all_slis
 
 
 def create_maintenance_window(*, body: Mapping[str, Any]) -> MaintenanceWindow:
@@ -28,6 +29,8 @@ def create_maintenance_window(*, body: Mapping[str, Any]) -> MaintenanceWindow:
 
     def store() -> MaintenanceWindow:
         with transaction.atomic():
+            # Before anything is read: an objective that begins at this moment has to know of the window, or be known.
+            lock_all_slis()
             parsed, slos = _parsed(body)
             row = insert_window(parsed, slos)
             recount(concerned(row), [parsed.when])
@@ -53,6 +56,7 @@ def change_maintenance_window(
 
     def store() -> MaintenanceWindow:
         with transaction.atomic():
+            lock_all_slis()
             row = _locked(window)
             if check is not None:
                 check(row)
@@ -76,6 +80,7 @@ def archive_maintenance_window(*, window: UUID) -> MaintenanceWindow:
 
     def store() -> MaintenanceWindow:
         with transaction.atomic():
+            lock_all_slis()
             row = _locked(window)
             if row.archived_at is None:
                 row.archived_at = timezone.now()

@@ -58,7 +58,11 @@ def stretches_of(windows: Iterable[Maintenance], now: datetime) -> list[Stretch]
 
 
 def recount(slos: Iterable[UUID], windows: Iterable[Maintenance]) -> None:
-    """Count anew what these windows concern, in the caller's transaction, or as a job where it is much."""
+    """Count anew what these windows concern, in the caller's transaction, or as a job where it is much.
+
+    The caller holds the locks of the indicators concerned, so that no objective of theirs begins or ends meanwhile.
+    One that has ended stays as it was counted: its time is over, and reports were written from it.
+    """
     stretches = stretches_of(windows, timezone.now())
     objectives = list(
         SloObjective.objects.filter(slo__in=set(slos), ended_at__isnull=True)

@@ -17,6 +17,11 @@ def lock_slis(numbers: Iterable[int]) -> list[Sli]:
     return list(rows.select_for_update(no_key=True))
 
 
+def lock_all_slis() -> None:
+    """Every indicator in use, until the transaction ends: nothing is counted and no objective begins meanwhile."""
+    lock_slis(Sli.objects.filter(archived_at__isnull=True).values_list("pk", flat=True))
+
+
 def lock_sli(key: str) -> Sli:
     """One indicator by its key; raises :class:`NotFound`."""
     found: Sli | None = Sli.objects.filter(key=key).select_for_update(no_key=True).first()
