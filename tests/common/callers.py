@@ -29,8 +29,9 @@ def granian(application: str, database: str, **env: str) -> Iterator[str]:
     """The URL of a real server of ``application``, one process, on ``database``."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--blocking-threads", "4", "--no-ws", application]
+    interface, threads = ("asgi", "1") if ".asgi:" in application else ("wsgi", "4")
+    command = [sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--blocking-threads", threads, "--no-ws", application]
     server = subprocess.Popen(
         command,
         env=os.environ | {"DATABASE_URL": database} | env,

@@ -82,11 +82,12 @@ def test_the_middleware_sees_routes_and_not_addresses(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_server_that_ends_writes_what_it_gathered(live_database: str) -> None:
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_a_server_that_ends_writes_what_it_gathered(live_database: str, interface: str) -> None:
     slo = make_slo(source="http", group_by=["status"])
     headers = key_headers("operations:read")
     pool = urllib3.PoolManager()
-    with granian("agent_factory_site.wsgi:application", live_database) as url:
+    with granian(f"agent_factory_site.{interface}:application", live_database) as url:
         statuses = [
             pool.request("GET", f"{url}/api/v1/operations/slos", headers=headers).status for _ in range(7)
         ]
