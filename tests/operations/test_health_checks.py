@@ -188,6 +188,7 @@ def test_sealed_secrets_follow_the_key(settings: Any) -> None:
         ({"method": "HEAD", "contains": "x"}, "/contains"),
         ({"headers": {"a b": "c"}}, "/headers/a b"),
         ({"headers": {"A": "b\r\nHost: c"}}, "/headers/A"),
+        ({"headers": {"hOst": "inside"}}, "/headers/hOst"),
         ({"headers": {f"h{number}": "x" for number in range(21)}}, "/headers"),
         ({"expected_statuses": []}, "/expected_statuses"),
         ({"expected_statuses": ["2xx"]}, "/expected_statuses/0"),

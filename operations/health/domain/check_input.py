@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from agent_factory_site.common.errors import FieldError
+from agent_factory_site.common.http_client.requests import OUR_HEADERS
 
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}\Z")
 HTTP: Final = "http"
@@ -175,5 +176,7 @@ def _check_headers(value: object, errors: list[FieldError]) -> None:
         pointer = "/headers/" + str(name).replace("~", "~0").replace("/", "~1")
         if not isinstance(name, str) or not _TOKEN.match(name) or len(name) > 100:
             errors.append(FieldError(pointer, "invalid", "Is not the name of a header."))
+        elif name.lower() in OUR_HEADERS:
+            errors.append(FieldError(pointer, "not_settable", "Is written by this service alone."))
         elif not isinstance(text, str) or not _VALUE.match(text) or len(text) > MAX_HEADER_VALUE:
             errors.append(FieldError(pointer, "invalid", "Is not the value of a header."))
