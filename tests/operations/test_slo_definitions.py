@@ -162,7 +162,6 @@ def test_every_share_between_is_a_target(target: object) -> None:
         ({"sli": ""}, [("/sli", "bad_key")]),
         ({"sli": []}, [("/sli", "not_an_object")]),
         ({"sli": {}}, [("/sli/key", "required"), ("/sli/kind", "required")]),
-        ({"sli": SLI, "budgeting": "timeslices"}, [("/sli/slice_target", "required")]),
         ({"budgeting": "minutes"}, [("/budgeting", "bad_value")]),
         ({"budgeting": ["occurrences"]}, [("/budgeting", "bad_value")]),
         ({"window": None}, [("/window", "required")]),
@@ -235,6 +234,8 @@ def test_all_faults_are_told_at_once_and_overlapping_exclusions_are_none() -> No
         ({"source": "prometheus"}, [("/source", "bad_value")]),
         ({"source_filter": []}, [("/source_filter", "not_an_object")]),
         ({"source_filter": {"path": 7}}, [("/source_filter/path", "bad_value")]),
+        ({"source": "http", "source_filter": {"path": "/x"}}, [("/source_filter/path", "unknown_field")]),
+        ({"source": "health", "source_filter": {"route": "/x"}}, [("/source_filter/route", "unknown_field")]),
         ({"unit": "u" * 51}, [("/unit", "too_long")]),
         ({"threshold": None}, [("/threshold", "required")]),
         ({"threshold": "0.3"}, [("/threshold", "not_a_number")]),
@@ -243,7 +244,6 @@ def test_all_faults_are_told_at_once_and_overlapping_exclusions_are_none() -> No
         ({"kind": "ratio"}, [("/threshold", "unexpected")]),
         ({"kind": "quality", "threshold": None}, [("/threshold", "required")]),
         ({"op": "eq"}, [("/op", "bad_value")]),
-        ({"kind": "timeslice"}, [("/slice_target", "required")]),
         ({"slice_target": 0}, [("/slice_target", "out_of_range")]),
         ({"slice_target": 1.01}, [("/slice_target", "out_of_range")]),
         ({"x": 1}, [("/x", "unknown_field")]),
@@ -253,6 +253,26 @@ def test_a_wrong_indicator_is_refused_by_its_field(
     change: dict[str, Any], faults: list[tuple[str, str]]
 ) -> None:
     assert _sli(**change) == faults
+
+
+def test_slices_are_good_from_95_percent_unless_said_otherwise() -> None:
+    errors: list[FieldError] = []
+    ratio = {"key": "r", "kind": "ratio"}
+    body = {"key": "s", "sli": ratio, "target": 0.99, "window": {"rolling": "30d"}, "budgeting": "timeslices"}
+    by_slices = parse_slo(body, errors)
+    kind = parse_sli({**ratio, "kind": "timeslice"}, errors)
+    said = parse_slo({**body, "sli": {**ratio, "slice_target": 0.5}}, errors)
+    plain = parse_sli(ratio, errors)
+    assert errors == []
+    assert by_slices is not None
+    assert said is not None
+    assert kind is not None
+    assert plain is not None
+    assert isinstance(by_slices.sli, SliInput)
+    assert isinstance(said.sli, SliInput)
+    assert [one.slice_target for one in (by_slices.sli, kind, said.sli, plain)] == [
+        Decimal("0.95"), Decimal("0.95"), Decimal("0.5"), None,
+    ]  # fmt: skip
 
 
 def test_a_judge_s_score_is_good_from_its_line_on() -> None:

@@ -102,6 +102,13 @@ def test_rules_in_november(rule: str, start: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "rule", ["FREQ=MONTHLY;INTERVAL=12;BYMONTHDAY=31", "FREQ=YEARLY;INTERVAL=3;BYMONTH=2;BYMONTHDAY=29"]
+)
+def test_a_rule_that_recurs_from_some_start_is_taken(rule: str) -> None:
+    assert rule_fault(rule) == ""
+
+
+@pytest.mark.parametrize(
     ("rule", "words"),
     [
         ("", "written like"),

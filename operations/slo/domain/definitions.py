@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -25,6 +25,10 @@ SOURCES: Final = ("samples", "http", "health", "runs")
 OPS: Final = ("lte", "lt", "gte", "gt")
 _DEFAULT_OP: Final = {"quality": "gte"}
 _NEEDS_THRESHOLD: Final = ("threshold", "quality", "cost")
+DEFAULT_SLICE_TARGET: Final = Decimal("0.95")
+"""The share of good from which a minute is a good slice, where slices are asked for and nothing is said."""
+FILTERS: Final = {"http": ("method", "route", "path_prefix"), "health": ("check", "entity", "kind")}
+"""What a filter may name; anything else would be there and filter nothing."""
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 10_000
 MAX_UNIT: Final = 50
@@ -101,7 +105,7 @@ def parse_sli(body: object, errors: list[FieldError], pointer: str = "") -> SliI
     description = parse_text(body, "description", MAX_DESCRIPTION, errors, pointer)
     kind = one_of(body.get("kind"), KINDS, f"{pointer}/kind", errors)
     source = one_of(body.get("source", "samples"), SOURCES, f"{pointer}/source", errors)
-    source_filter = _source_filter(body.get("source_filter", {}), f"{pointer}/source_filter", errors)
+    source_filter = _source_filter(body.get("source_filter", {}), source, f"{pointer}/source_filter", errors)
     unit = parse_text(body, "unit", MAX_UNIT, errors, pointer)
     op = one_of(body.get("op", _DEFAULT_OP.get(kind, "lte")), OPS, f"{pointer}/op", errors)
     threshold = _threshold(body.get("threshold"), kind, f"{pointer}/threshold", errors)
@@ -111,9 +115,8 @@ def parse_sli(body: object, errors: list[FieldError], pointer: str = "") -> SliI
         if slice_target is not None and not 0 < slice_target <= 1:
             detail = "Is the share of good in a good minute, above 0 and up to 1."
             errors.append(FieldError(f"{pointer}/slice_target", "out_of_range", detail))
-    if kind == "timeslice" and body.get("slice_target") is None:
-        detail = "A time slice needs the share of good from which a minute is good, such as 0.95."
-        errors.append(FieldError(f"{pointer}/slice_target", "required", detail))
+    elif kind == "timeslice":
+        slice_target = DEFAULT_SLICE_TARGET
     if len(errors) > before:
         return None
     return SliInput(key, name, description, kind, source, source_filter, unit, threshold, op, slice_target)
@@ -140,8 +143,7 @@ def parse_slo(body: object, errors: list[FieldError]) -> SloInput | None:
     owner = parse_owner(body.get("owner"), "/owner", errors)
     team = None if body.get("team") is None else parse_key(body["team"], "/team", errors)
     if isinstance(sli, SliInput) and found == "timeslices" and sli.slice_target is None:
-        detail = "Budgeting by time slices needs the share of good from which a minute is good, such as 0.95."
-        errors.append(FieldError("/sli/slice_target", "required", detail))
+        sli = replace(sli, slice_target=DEFAULT_SLICE_TARGET)
     if len(errors) > before or target is None or window is None or alerts is None or sli is None:
         return None
     return SloInput(
@@ -277,7 +279,7 @@ def _threshold(value: object, kind: str, pointer: str, errors: list[FieldError])
     return threshold
 
 
-def _source_filter(value: object, pointer: str, errors: list[FieldError]) -> dict[str, str]:
+def _source_filter(value: object, source: str, pointer: str, errors: list[FieldError]) -> dict[str, str]:
     if not isinstance(value, Mapping):
         errors.append(FieldError(pointer, "not_an_object", "Is an object of names and texts."))
         return {}
@@ -289,6 +291,9 @@ def _source_filter(value: object, pointer: str, errors: list[FieldError]) -> dic
         if not isinstance(text, str) or not text or len(text) > 255 or "\0" in text or not LABEL.match(name):
             detail = "Is a text of up to 255 characters under a plain name."
             errors.append(FieldError(f"{pointer}/{token(name)}", "bad_value", detail))
+        elif name not in FILTERS.get(source, (name,)):
+            detail = f"The source {source} is filtered by {', '.join(FILTERS[source])}."
+            errors.append(FieldError(f"{pointer}/{token(name)}", "unknown_field", detail))
         else:
             found[name] = text
     return found

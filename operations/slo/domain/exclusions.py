@@ -76,6 +76,12 @@ def rule_fault(text: str) -> str:
     return ""
 
 
+def ends_before(rule: str, starts_at: datetime, zone: ZoneInfo) -> bool:
+    """Whether the UNTIL of a rule lies before its first occurrence may begin."""
+    until = _parts(rule).get("UNTIL")
+    return until is not None and _until(until, zone) < _wall(starts_at, zone)
+
+
 def _split(parts: dict[str, str]) -> tuple[dict[str, str], dict[str, set[int]]]:
     """The steps of a rule, and what merely leaves out some of them.
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.periods import parse_zone
 
-from .exclusions import MAX_DURATION, Maintenance, rule_fault
+from .exclusions import MAX_DURATION, Maintenance, ends_before, rule_fault
 from .values import check_fields, one_of, parse_length, parse_text
 
 KINDS: Final = ("announced", "ad_hoc")
@@ -62,6 +62,14 @@ def parse_maintenance(body: object, errors: list[FieldError], pointer: str = "")
     except (ValueError, TypeError, AttributeError):
         detail = "Is not a time zone of the IANA database, such as Europe/Berlin."
         errors.append(FieldError(f"{pointer}/timezone", "unknown_timezone", detail))
+    if (
+        rule
+        and not fault
+        and starts_at is not None
+        and zone is not None
+        and ends_before(rule, starts_at, zone)
+    ):
+        errors.append(FieldError(f"{pointer}/rrule", "bad_rule", "The rule ends before it begins."))
     slos = _slos(body.get("slos", []), f"{pointer}/slos", errors)
     all_slos = body.get("all_slos", False)
     if not isinstance(all_slos, bool):
