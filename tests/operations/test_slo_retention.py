@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from django.utils import timezone
 
 from agent_factory_site.common.models import Job
 from agent_factory_site.common.services.jobs import run_job
-from operations.slo.models import SloMinute, SloSample
+from operations.slo.models import SloHour, SloMinute, SloObjective, SloSample
 from operations.slo.services import recount
 from operations.slo.services.maintenance import archive_maintenance_window, create_maintenance_window
 from operations.slo.services.record_samples import record_samples
 from operations.slo.services.retention import remove_expired
-from tests.operations.slo_setup import make_slo, recent_hour, rows_of, sample
+from operations.slo.services.slis import change_sli
+from tests.operations.slo_setup import make_slo, recent_hour, rows_of, sample, valued
 
 pytestmark = pytest.mark.django_db
 HOUR = recent_hour(24)
@@ -61,3 +63,30 @@ def test_much_is_counted_anew_by_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     job.refresh_from_db()
     assert (job.state, job.result) == ("succeeded", {"changed": 40})
     assert sum(row[6] for row in rows_of(slo, "day").values()) == 40
+
+
+def test_an_event_that_comes_again_after_its_sample_expired_is_too_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slo = make_slo()
+    first = sample("a", HOUR, 1, 2)
+    record_samples(sli="answers", samples=[first])
+    hours, days = rows_of(slo, "hour"), rows_of(slo, "day")
+    later = timezone.now() + timedelta(days=36)
+    remove_expired(now=later)
+    assert SloSample.objects.count() == 0
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    outcome = record_samples(sli="answers", samples=[first, sample("a", HOUR, 2, 2, revision=7)])
+    assert [error.code for errors in outcome.rejected.values() for error in errors] == ["too_old"] * 2
+    assert (outcome.accepted, rows_of(slo, "hour"), rows_of(slo, "day")) == ([], hours, days)
+
+
+def test_an_objective_that_has_ended_stays_as_it_was_counted() -> None:
+    slo = make_slo(kind="threshold", threshold=Decimal(1))
+    record_samples(sli="answers", samples=[valued(f"{n}", HOUR + timedelta(minutes=n), n) for n in range(60)])
+    ended = SloObjective.objects.get()
+    change_sli(sli="answers", changes={"threshold": Decimal(3)})
+    create_maintenance_window(body=window())
+    assert sum(row[6] for row in rows_of(slo, "day").values()) == 40
+    kept = SloHour.objects.filter(series__objective=ended).values_list("good", "total", "excluded_total")
+    assert list(kept) == [(2, 60, 0)]
