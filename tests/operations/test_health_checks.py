@@ -458,15 +458,16 @@ def test_results_become_samples_with_an_id_of_their_own(api: Any) -> None:
     row = stored("nightly")
     row.number = 7
     event, labels = f"health:{row.pk}:7", {"check": "nightly", "entity": "agent/bot"}
-    for kind, ok, seconds, said in (
-        ("ratio", True, 0.2, (1, 1, None)),
-        ("ratio", False, None, (0, 1, None)),
-        ("threshold", True, 0.2, (None, None, 0.2)),
-        ("threshold", False, 0.2, (0, 1, None)),
-        ("threshold", True, None, (1, 1, None)),
-        ("timeslice", True, 0.2, (1, 1, None)),
+    for kind, unit, ok, seconds, said in (
+        ("ratio", "", True, 0.2, (1, 1, None)),
+        ("ratio", "", False, None, (0, 1, None)),
+        ("threshold", "", True, 0.2, (None, None, 0.2)),
+        ("threshold", "ms", True, 0.25, (None, None, 250.0)),
+        ("threshold", "", False, 0.2, (0, 1, None)),
+        ("threshold", "", True, None, (1, 1, None)),
+        ("timeslice", "", True, 0.2, (1, 1, None)),
     ):
-        sample = sample_of(row, kind, ok, seconds, NOON)
+        sample = sample_of(row, kind, unit, ok, seconds, NOON)
         assert (sample.event_id, sample.timestamp, sample.labels) == (event, NOON, labels)
         assert (sample.good, sample.total, sample.value) == said, (kind, ok)
     for wanted, filters in (

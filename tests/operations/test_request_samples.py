@@ -10,9 +10,11 @@ import pytest
 import urllib3
 from django.test import Client
 
+from agent_factory_site.common.errors import Invalid
 from operations.slo.models import SloSample
 from operations.slo.services import request_samples
 from operations.slo.services.request_samples import RequestCollector, SeenRequest
+from operations.slo.services.slis import change_sli
 from tests.common.callers import granian, key_headers
 from tests.operations.slo_setup import make_sli, make_slo, rows_of
 
@@ -44,6 +46,18 @@ def test_with_a_threshold_each_request_is_its_seconds() -> None:
         collector.add(seen(seconds=seconds))
     assert collector.flush() == 3
     assert [row[:3] for row in rows_of(slo).values()] == [(2, 3, 650_000)]
+
+
+def test_durations_are_in_the_unit_of_the_indicator() -> None:
+    slo = make_slo(source="http", kind="threshold", threshold=Decimal(250), unit="ms")
+    collector = RequestCollector()
+    for seconds in (0.125, 0.25, 0.5):
+        collector.add(seen(seconds=seconds))
+    assert collector.flush() == 3
+    assert [row[:3] for row in rows_of(slo).values()] == [(2, 3, 875_000_000)]
+    with pytest.raises(Invalid) as refusal:
+        change_sli(sli="answers", changes={"unit": "s"})
+    assert [(error.pointer, error.code) for error in refusal.value.errors] == [("/unit", "fixed")]
 
 
 def test_without_an_indicator_nothing_is_written() -> None:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from operations.slo.domain.units import in_unit
+
 NANO: Final = 1e9
 MICRO: Final = 1e6
 _METRIC: Final = re.compile(r"[^A-Za-z0-9_.:-]")
@@ -56,7 +58,6 @@ class Sample(NamedTuple):
 
 
 _DEFAULT: Final = {"ratio": "success", "timeslice": "success", "threshold": "latency", "cost": "cost"}
-_UNITS: Final = {"ms": 1e3, "milliseconds": 1e3, "us": 1e6, "min": 1 / 60, "minutes": 1 / 60}
 
 
 def matches(source_filter: Mapping[str, str], outcome: Outcome) -> bool:
@@ -85,7 +86,7 @@ def sample_of(
     value: float | None = None
     if measure in ("latency", "first_token"):
         seconds = outcome.latency if measure == "latency" else outcome.first_token
-        value = None if seconds is None else seconds * _UNITS.get(unit.lower(), 1.0)
+        value = None if seconds is None else in_unit(seconds, unit)
     elif measure == "cost":
         value = outcome.cost
     elif measure.startswith("score:"):

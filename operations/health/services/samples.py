@@ -13,6 +13,7 @@ from agent_factory_site.common.errors import DomainError
 from operations.health.models import HealthCheck
 from operations.health.selectors.health_checks import entity_name
 from operations.slo.domain.sample_input import SampleInput
+from operations.slo.domain.units import in_unit
 from operations.slo.selectors.sources import slis_of
 from operations.slo.services.record_samples import record_samples
 
@@ -25,17 +26,19 @@ def wanted_by(source_filter: Mapping[str, Any], check: HealthCheck) -> bool:
     return all(facts.get(name) == value for name, value in source_filter.items())
 
 
-def sample_of(check: HealthCheck, kind: str, ok: bool, seconds: float | None, at: datetime) -> SampleInput:
-    """One result as a sample: its seconds where an answer came and the indicator compares values, else good or not.
+def sample_of(
+    check: HealthCheck, kind: str, unit: str, ok: bool, seconds: float | None, at: datetime
+) -> SampleInput:
+    """One result as a sample: its duration in ``unit`` where an answer came and the indicator compares values.
 
-    A probe without a good answer is not good, however fast it failed.
+    Else it is good or not. A probe without a good answer is not good, however fast it failed.
     """
     labels = {"check": check.key}
     if entity := entity_name(check):
         labels["entity"] = entity
     event = f"health:{check.pk}:{check.number}"
     if kind == "threshold" and ok and seconds is not None:
-        return SampleInput(event_id=event, timestamp=at, labels=labels, value=seconds)
+        return SampleInput(event_id=event, timestamp=at, labels=labels, value=in_unit(seconds, unit))
     return SampleInput(event_id=event, timestamp=at, labels=labels, good=int(ok), total=1)
 
 
@@ -46,7 +49,7 @@ def record_as_samples(check: HealthCheck, ok: bool, seconds: float | None, at: d
     """
     for sli in slis_of("health"):
         if wanted_by(sli.source_filter, check):
-            _record(sli.key, sample_of(check, sli.kind, ok, seconds, at))
+            _record(sli.key, sample_of(check, sli.kind, sli.unit, ok, seconds, at))
 
 
 def _record(sli: str, sample: SampleInput) -> None:

@@ -27,7 +27,11 @@ _DEFAULT_OP: Final = {"quality": "gte"}
 _NEEDS_THRESHOLD: Final = ("threshold", "quality", "cost")
 DEFAULT_SLICE_TARGET: Final = Decimal("0.95")
 """The share of good from which a minute is a good slice, where slices are asked for and nothing is said."""
-FILTERS: Final = {"http": ("method", "route", "path_prefix"), "health": ("check", "entity", "kind")}
+FILTERS: Final = {
+    "http": ("method", "route", "path_prefix"),
+    "health": ("check", "entity", "kind"),
+    "runs": ("agent", "environment", "release", "measure"),
+}
 """What a filter may name; anything else would be there and filter nothing."""
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 10_000

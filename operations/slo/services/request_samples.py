@@ -22,6 +22,7 @@ from django.db import connections
 from agent_factory_site.common.actors import Actor, acting
 from agent_factory_site.common.ids import uuid7
 from operations.slo.domain.sample_input import SampleInput
+from operations.slo.domain.units import in_unit
 from operations.slo.models import Sli
 from operations.slo.selectors.sources import SourceSli, slis_of
 
@@ -140,7 +141,8 @@ class RequestCollector:
 def samples_of(sli: SourceSli, requests: Sequence[SeenRequest]) -> list[SampleInput]:
     """The samples that ``requests`` are for one indicator.
 
-    With a threshold each request is a sample with its seconds; else they are counted by minute and labels.
+    With a threshold each request is a sample with its duration, in the indicator's unit; else they are counted by
+    minute and labels.
     The filter may name ``method``, ``route`` and ``path_prefix`` (of the route).
     """
     wanted = [request for request in requests if _matches(sli.source_filter, request)]
@@ -149,7 +151,7 @@ def samples_of(sli: SourceSli, requests: Sequence[SeenRequest]) -> list[SampleIn
             SampleInput(
                 event_id=uuid7().hex,
                 timestamp=datetime.fromtimestamp(request.at, UTC),
-                value=max(request.seconds, 0.0),
+                value=in_unit(max(request.seconds, 0.0), sli.unit),
                 labels=request.labels,
             )
             for request in wanted

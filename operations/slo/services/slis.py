@@ -64,7 +64,8 @@ def change_sli(*, sli: str, changes: Mapping[str, Any], check: Check | None = No
             before = sli_body(row)
             errors: list[FieldError] = []
             key_fixed(row, changes, errors)
-            for name in FIXED:
+            # Durations that this service measures are stored in the unit, which their samples do not say.
+            for name in FIXED if row.source == Sli.Source.SAMPLES else (*FIXED, "unit"):
                 if name in changes and changes[name] != before[name]:
                     errors.append(FieldError(f"/{name}", "fixed", "Never changes: make another SLI."))
             parsed = parse_sli({**before, **changes}, errors)
