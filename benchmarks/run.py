@@ -54,6 +54,7 @@ SUBJECTS: Final = (
     Subject("ofrep", "One flag per request"),
     Subject("results", "Results of experiments"),
     Subject("slo_samples", "Samples of service levels"),
+    Subject("runs_http", "Runs over HTTP"),
     Subject("result_reads", "Reading results of experiments"),
     Subject("cold_analysis", "Analysing a million units"),
     Subject("statistics", "Statistics of experiments", (SQLITE,)),
