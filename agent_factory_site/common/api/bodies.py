@@ -29,7 +29,7 @@ def read_body(request: HttpRequest, max_bytes: int) -> bytes:
             raise UnsupportedMedia(
                 "unsupported_encoding", "A body is sent as it is or with Content-Encoding: gzip."
             )
-        cached = _received(request, max_bytes)
+        cached = received_body(request, max_bytes)
         if coding in {"gzip", "x-gzip"}:
             cached = _decompressed(cached, max_bytes)
         setattr(request, _CACHE, cached)
@@ -83,7 +83,8 @@ def _too_large(max_bytes: int) -> TooLarge:
     return TooLarge("body_too_large", f"A body is at most {max_bytes} bytes, also after decompression.")
 
 
-def _received(request: HttpRequest, max_bytes: int) -> bytes:
+def received_body(request: HttpRequest, max_bytes: int) -> bytes:
+    """The body as it was sent, compressed or not, with a length or in chunks; raises as :func:`read_body`."""
     length = announced_length(request)
     if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
