@@ -295,6 +295,15 @@ IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", default=20 * 1024**3)
 
 EXPERIMENTS_NEED_APPROVAL = env.bool("EXPERIMENTS_NEED_APPROVAL", default=False)
 
+AGENT_LIMIT = env.int("AGENT_LIMIT", default=10_000)
+TOOL_LIMIT = env.int("TOOL_LIMIT", default=10_000)
+RUN_LOST_AFTER = timedelta(minutes=env.int("RUN_LOST_AFTER_MINUTES", default=24 * 60))
+# --- Telemetry ----------------------------------------------------------------------------------
+
+OTLP_MAX_BODY_BYTES = env.int("OTLP_MAX_BODY_BYTES", default=64 * 1024 * 1024)
+OTLP_SETTLE_AFTER = timedelta(seconds=env.int("OTLP_SETTLE_SECONDS", default=30))
+TRACE_DAYS = env.int("TRACE_DAYS", default=14)
+
 # --- Published numbers and health ---------------------------------------------------------------
 
 METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS")
@@ -360,6 +369,8 @@ CELERY_BEAT_SCHEDULE = {
     "freeze-slo-reports": {"task": "operations.freeze_slo_reports", "schedule": 900.0},
     "evaluate-slos": {"task": "operations.evaluate_slos", "schedule": 30.0},
     "prune-health-results": {"task": "operations.prune_health_results", "schedule": 3600.0},
+    "record-overdue-charges": {"task": "operations.record_overdue_charges", "schedule": 10.0},
+    "prune-telemetry": {"task": "operations.prune_telemetry", "schedule": 3600.0},
     "sample-metrics": {"task": "common.sample_metrics", "schedule": 60.0},
     "prune-metric-samples": {"task": "common.prune_metric_samples", "schedule": 3600.0},
 }

@@ -9,6 +9,7 @@ from agent_factory_site.common import error_pages, health
 from agent_factory_site.common.api.documentation import DocsView, RootView, SchemaView
 from agent_factory_site.common.api.published_metrics import MetricsView
 from agent_factory_site.desk import views
+from operations.telemetry.api.urls import exporter_urls
 
 handler400 = error_pages.bad_request
 handler403 = error_pages.permission_denied
@@ -26,6 +27,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/financial/", include("financial.api.urls")),
     path("api/v1/research/", include("research.api.urls")),
     path("api/v1/operations/", include("operations.api.urls")),
+    # Where OTEL_EXPORTER_OTLP_ENDPOINT leads to when it names this machine alone.
+    *exporter_urls,
     path("ofrep/v1/", include("research.api.ofrep_urls")),
     path("api/schema", SchemaView.as_view(), name="api-schema"),
     path("api/docs", DocsView.as_view(), name="api-docs"),

@@ -12,6 +12,7 @@ class OperationsConfig(AppConfig):
         from operations.health import metrics  # noqa: F401 - registers on import
         from operations.slo import health as slo_health  # noqa: F401 - registers on import
         from operations.slo import metrics as slo_metrics  # noqa: F401 - registers on import
+        from operations.telemetry import health as telemetry_health  # noqa: F401 - registers on import
 
         from .fleet.services.upkeep import follow_costs, names_runs
         from .slo.services.objectives import JOB as COUNT

@@ -3,5 +3,6 @@
 from operations.fleet import tasks as fleet
 from operations.health import tasks as health
 from operations.slo import tasks as slo
+from operations.telemetry import tasks as telemetry
 
-__all__ = ["fleet", "health", "slo"]
+__all__ = ["fleet", "health", "slo", "telemetry"]

@@ -66,6 +66,7 @@ class Withdrawn(NamedTuple):
 class Changes(NamedTuple):
     """What a batch changes. Runs are whole and replace what was known of them by (run id, trace id).
 
+    ``settled`` are charges of earlier batches, by trace and span, that nothing can move any more.
     ``gone`` maps runs that turned out to be part of another to it (empty: of none). ``agents_gone`` are
     names by which no run of their trace goes any more. ``traces`` is what to remember instead of before.
     """
@@ -76,6 +77,7 @@ class Changes(NamedTuple):
     charges: list[Charge]
     moved: list[Moved]
     withdrawn: list[Withdrawn]
+    settled: list[tuple[bytes, bytes]]
     agents_gone: set[str]
     traces: dict[bytes, KnownTrace]
     duplicates: int
@@ -95,7 +97,7 @@ def derive_changes(
     A span whose id is known already changes nothing. Spans of a trace beyond ``max_spans`` are placed by
     their parents and not remembered: a later span cannot move them.
     """
-    changes = Changes([], {}, [], [], [], [], set(), {}, 0, 0)
+    changes = Changes([], {}, [], [], [], [], [], set(), {}, 0, 0)
     duplicates = unremembered = 0
     by_trace: dict[bytes, list[Reading]] = {}
     for reading in readings:
@@ -146,6 +148,8 @@ def _compare(
         if span_id in old.charged and not charged:
             event_id = cost_event_id(trace_id, span_id)
             changes.withdrawn.append(Withdrawn(event_id, trace_id, span_id, run_id))
+        elif charged and span_id in now.settled and span_id not in old.settled:
+            changes.settled.append((trace_id, span_id))
     changes.traces[trace_id] = KnownTrace(trace_id, tuple(after.values()))
 
 

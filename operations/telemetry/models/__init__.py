@@ -1,4 +1,5 @@
+from .pending_charge import PendingCharge
 from .source import TelemetrySource
 from .trace import Trace
 
-__all__ = ["TelemetrySource", "Trace"]
+__all__ = ["PendingCharge", "TelemetrySource", "Trace"]
