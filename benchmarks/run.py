@@ -51,6 +51,7 @@ SUBJECTS: Final = (
     Subject("holds_http", "Holds over HTTP", (SQLITE, POSTGRES, SLOW_FLUSH)),
     Subject("forecasting", "Forecasting", (SQLITE,)),
     Subject("assignment", "Assigning units", (SQLITE,)),
+    Subject("otlp", "Taking in spans"),
     Subject("ofrep", "One flag per request"),
     Subject("results", "Results of experiments"),
     Subject("slo_samples", "Samples of service levels"),

@@ -1,0 +1,224 @@
+"""Real exporters and real servers: chunked bodies, the OpenTelemetry SDK, and a web process that is killed."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from agent_factory_site.common.services.api_keys import create_api_key
+from financial.models import CostEvent
+from operations.fleet.models import Run, Step
+from operations.telemetry.models import TelemetrySource, Trace
+from tests.common.callers import granian
+from tests.processes import until
+from tests.runtime.system import free_port
+
+from .otlp import recorded
+from .otlp_books import settle
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SITE = "agent_factory_site.wsgi:application"
+
+
+@pytest.fixture
+def key() -> str:
+    return create_api_key(name="exporter", scopes=["ingest"])[1]
+
+
+def post_chunked(url: str, path: str, parts: list[bytes], headers: dict[str, str]) -> tuple[int, bytes]:
+    """Send a body in chunks, without a length."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection.request("POST", path, iter(parts), headers, encode_chunked=True)
+    response = connection.getresponse()
+    answer = response.status, response.read()
+    connection.close()
+    return answer
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_body_in_chunks_without_a_length_arrives_whole(live_database: str, key: str, packed: bool) -> None:
+    body = recorded("vercel_ai_json.json")
+    headers = {"Content-Type": "application/json", "X-API-Key": key, "Transfer-Encoding": "chunked"}
+    if packed:
+        body = gzip.compress(body)
+        headers["Content-Encoding"] = "gzip"
+    parts = [body[start : start + 1000] for start in range(0, len(body), 1000)]
+    with granian(SITE, live_database) as url:
+        assert post_chunked(url, "/v1/traces", parts, headers) == (200, b"{}")
+    settle()
+    assert Run.objects.count() == 2
+    assert CostEvent.objects.count() == 2
+
+
+def test_a_body_that_grows_without_end_is_cut_off(live_database: str, key: str) -> None:
+    headers = {"Content-Type": "application/json", "X-API-Key": key, "Transfer-Encoding": "chunked"}
+    with granian(SITE, live_database, OTLP_MAX_BODY_BYTES="100000") as url:
+        status, answer = post_chunked(url, "/v1/traces", [b" " * 10_000] * 11, headers)
+    assert status == 413
+    assert b"100000 bytes" in answer
+
+
+def provider(url: str, key: str, compression: Compression, name: str = "shop") -> TracerProvider:
+    """An SDK as an agent sets it up, with the key percent-encoded as in OTEL_EXPORTER_OTLP_HEADERS."""
+    exporter = OTLPSpanExporter(
+        endpoint=f"{url}/v1/traces",
+        headers={"authorization": f"Bearer%20{quote(key)}"},
+        compression=compression,
+        timeout=30,
+    )
+    made = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
+    made.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=3_600_000))
+    return made
+
+
+def run_agent(tracer: Any, agent: str, calls: int) -> None:
+    """A run of an agent with calls of a model and one of a tool."""
+    with tracer.start_as_current_span(
+        f"invoke_agent {agent}",
+        attributes={"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": agent},
+    ):
+        for _ in range(calls):
+            said = {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": "openai",
+                "gen_ai.request.model": "gpt-4o",
+                "gen_ai.usage.input_tokens": 1200,
+                "gen_ai.usage.cache_read.input_tokens": 800,
+                "gen_ai.usage.output_tokens": 340,
+            }
+            with tracer.start_as_current_span("chat gpt-4o", attributes=said):
+                pass
+        said = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}
+        with tracer.start_as_current_span("execute_tool search", attributes=said):
+            pass
+
+
+@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip, Compression.Deflate])
+def test_spans_of_the_sdk_become_runs_and_money(
+    live_database: str, key: str, compression: Compression
+) -> None:
+    with granian(SITE, live_database) as url:
+        sdk = provider(url, key, compression)
+        for _ in range(3):
+            run_agent(sdk.get_tracer("tests"), "support", 2)
+        assert sdk.force_flush(30_000)
+        sdk.shutdown()
+    runs = Run.objects.all()
+    assert [(one.agent.key, one.status, one.calls, one.tool_calls, one.cost) for one in runs] == [
+        ("support", "ok", 2, 1, 10_800_000)
+    ] * 3
+    assert Step.objects.filter(kind="inference", charged=True).count() == 6
+    assert sum(CostEvent.objects.values_list("base_amount", flat=True)) == 6 * 5_400_000
+    source = TelemetrySource.objects.get()
+    assert (source.service, source.sdk, source.accepted, source.duplicates) == ("shop", "opentelemetry", 12, 0)
+
+
+@contextmanager
+def web(database: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server on a port that stays the same, in a process group of its own, so that all of it can be killed."""
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--blocking-threads", "3", "--no-ws", SITE]
+    with log.open("ab") as output:
+        server = subprocess.Popen(
+            command,
+            env=os.environ | {"DATABASE_URL": database},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        until(lambda: answers(port) or server.poll() is not None)
+        assert server.poll() is None, log.read_text()
+        yield server
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+CLIENT = """
+import random
+import sys
+from opentelemetry.exporter.otlp.proto.http import Compression
+from tests.operations.test_otlp_servers import provider, run_agent
+
+url, key, number = sys.argv[1:4]
+sdk = provider(url, key, Compression.Gzip, f"client-{number}")
+tracer = sdk.get_tracer("tests")
+for batch in range(12):
+    for _ in range(8):
+        run_agent(tracer, "support", 2)
+    print(batch, sdk.force_flush(60_000), flush=True)
+sdk.shutdown()
+"""
+
+
+def test_a_web_process_killed_again_and_again_loses_nothing_and_counts_nothing_twice(
+    live_database: str, key: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    log = tmp_path / "log"
+    clients = 2
+    with web(live_database, port, log):
+        exporters = [
+            subprocess.Popen(
+                [sys.executable, "-c", PRELUDE + CLIENT, f"http://127.0.0.1:{port}", key, str(number)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(clients)
+        ]
+        until(lambda: Trace.objects.count() >= 8)
+    runs = clients * 12 * 8
+    assert Trace.objects.count() < runs
+    for _ in range(3):
+        with web(live_database, port, log):
+            seen = Trace.objects.count()
+            # In the middle of it: something new has come, and more is on its way.
+            until(lambda: Trace.objects.count() > seen or all(one.poll() is not None for one in exporters))
+    with web(live_database, port, log):
+        said = [one.communicate(timeout=120) for one in exporters]
+    assert [one.returncode for one in exporters] == [0] * clients, said
+    flushed = [line for out, _ in said for line in out.splitlines()]
+    assert flushed == [f"{batch} True" for batch in range(12)] * clients, said
+    settle()
+    assert Run.objects.count() == Trace.objects.count() == runs
+    assert set(Run.objects.values_list("status", "calls", "tool_calls", "steps")) == {("ok", 2, 1, 3)}
+    assert Step.objects.count() == runs * 3
+    assert CostEvent.objects.count() == runs * 2
+    assert sum(CostEvent.objects.values_list("base_amount", flat=True)) == runs * 2 * 5_400_000
+
+
+PRELUDE = """
+import django
+django.setup()
+"""
