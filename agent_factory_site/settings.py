@@ -295,9 +295,6 @@ IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", default=20 * 1024**3)
 
 EXPERIMENTS_NEED_APPROVAL = env.bool("EXPERIMENTS_NEED_APPROVAL", default=False)
 
-AGENT_LIMIT = env.int("AGENT_LIMIT", default=10_000)
-TOOL_LIMIT = env.int("TOOL_LIMIT", default=10_000)
-RUN_LOST_AFTER = timedelta(minutes=env.int("RUN_LOST_AFTER_MINUTES", default=24 * 60))
 # --- Telemetry ----------------------------------------------------------------------------------
 
 OTLP_MAX_BODY_BYTES = env.int("OTLP_MAX_BODY_BYTES", default=64 * 1024 * 1024)

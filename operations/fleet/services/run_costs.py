@@ -11,13 +11,17 @@ from django.utils import timezone
 from financial.selectors.run_costs import RunCost, run_costs
 from operations.fleet.models import Run, run_key
 
-from .run_rows import CHUNK, update_rows
+from .run_rows import CHUNK, set_columns, update_rows
 
 _COST: Final = (
     "cost", "costs", "unpriced", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens",
 )  # fmt: skip
 _COLUMNS: Final = (*_COST, "under_reported", "changed_at")
 _TYPES: Final = ("int8", "int4", "int4", "int8", "int8", "int8", "int8", "bool", "timestamptz")
+
+
+_REPORTED: Final = ("steps", "reported_cost", "other_cost", "under_reported")
+_REPORTED_TYPES: Final = ("int4", "int8", "int8", "bool")
 
 
 class Reported(NamedTuple):
@@ -67,21 +71,20 @@ def is_under_reported(cost: int, other: int | None, steps: int) -> bool:
 
 def add_reported(reported: Mapping[UUID, Reported]) -> None:
     """Add what steps said to their runs, in the order of their keys; their flags follow the costs."""
-    for key, said in sorted(reported.items()):
-        if said == Reported():
-            continue
-        row = Run.objects.select_for_update(no_key=True).filter(pk=key)
-        have = row.values_list("steps", "reported_cost", "other_cost", "cost").first()
-        if have is None:
-            continue
-        steps = have[0] + said.steps
-        other = _sum(have[2], said.other_cost)
-        Run.objects.filter(pk=key).update(
-            steps=steps,
-            reported_cost=_sum(have[1], said.reported_cost),
-            other_cost=other,
-            under_reported=is_under_reported(have[3], other, steps),
-        )
+    added = {key: said for key, said in reported.items() if said != Reported()}
+    keys = sorted(added)
+    values = []
+    for start in range(0, len(keys), CHUNK):
+        rows = Run.objects.filter(pk__in=keys[start : start + CHUNK]).order_by("pk")
+        for pk, steps, own, other, cost in rows.select_for_update(no_key=True).values_list(
+            "pk", "steps", "reported_cost", "other_cost", "cost"
+        ):
+            said = added[pk]
+            steps += said.steps
+            other = _sum(other, said.other_cost)
+            flag = is_under_reported(cost, other, steps)
+            values.append((steps, _sum(own, said.reported_cost), other, flag, pk))
+    set_columns(Run._meta.db_table, _REPORTED, _REPORTED_TYPES, values)
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -167,21 +167,36 @@ def update_rows(
     table: str, columns: Sequence[str], types: Sequence[str], values: Sequence[Sequence[Any]]
 ) -> None:
     """Set ``columns`` of the rows whose key ends each of ``values``, and count their revision up."""
+    set_columns(table, columns, types, values, counted=True)
+
+
+def set_columns(
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[str],
+    values: Sequence[Sequence[Any]],
+    *,
+    counted: bool = False,
+) -> None:
+    """Set ``columns`` of the rows whose key ends each of ``values``; if ``counted``, as their next revision."""
+    if not values:
+        return
     quote = connection.ops.quote_name
+    counts = f", revision = {quote(table)}.revision + 1" if counted else ""
     if connection.vendor == "sqlite":
-        sets = ", ".join(f"{quote(name)} = %s" for name in columns)
+        sets = ", ".join(f"{quote(name)} = %s" for name in columns) + counts
         with connection.cursor() as cursor:
             cursor.executemany(
-                f"UPDATE {quote(table)} SET {sets}, revision = revision + 1 WHERE id = %s",  # noqa: S608
+                f"UPDATE {quote(table)} SET {sets} WHERE id = %s",  # noqa: S608
                 storable((*columns, "id"), values),
             )
         return
-    sets = ", ".join(f"{quote(name)} = new.{quote(name)}" for name in columns)
+    sets = ", ".join(f"{quote(name)} = new.{quote(name)}" for name in columns) + counts
     arrays = ", ".join(f"%s::{kind}[]" for kind in (*types, "uuid"))
     names = ", ".join(map(quote, (*columns, "key")))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {quote(table)} SET {sets}, revision = {quote(table)}.revision + 1 "  # noqa: S608
+            f"UPDATE {quote(table)} SET {sets} "  # noqa: S608
             f"FROM unnest({arrays}) AS new ({names}) WHERE {quote(table)}.id = new.key",
             [list(column) for column in zip(*values, strict=True)],
         )
