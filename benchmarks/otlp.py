@@ -103,7 +103,9 @@ def _service_levels() -> None:
         {"key": "good", "kind": "ratio", "source": "runs"},
     )
     for sli in indicators:
-        create_slo(body={"key": f"{sli['key']}-runs", "sli": sli, "target": 0.99, "window": {"rolling": "30d"}})
+        create_slo(
+            body={"key": f"{sli['key']}-runs", "sli": sli, "target": 0.99, "window": {"rolling": "30d"}}
+        )
 
 
 def _bodies(chance: random.Random) -> Iterator[bytes]:
@@ -111,7 +113,9 @@ def _bodies(chance: random.Random) -> Iterator[bytes]:
     while True:
         request = ExportTraceServiceRequest()
         resource = request.resource_spans.add()
-        resource.resource.attributes.extend(_pairs({"service.name": "fleet", "telemetry.sdk.name": "opentelemetry"}))
+        resource.resource.attributes.extend(
+            _pairs({"service.name": "fleet", "telemetry.sdk.name": "opentelemetry"})
+        )
         scope = resource.scope_spans.add()
         scope.scope.name = "opentelemetry.instrumentation.openai_v2"
         for _ in range(RUNS):
@@ -195,6 +199,9 @@ def _span(
 
 def _pairs(said: dict[str, str | int]) -> list[KeyValue]:
     return [
-        KeyValue(key=key, value=AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value))
+        KeyValue(
+            key=key,
+            value=AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value),
+        )
         for key, value in said.items()
     ]

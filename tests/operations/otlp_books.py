@@ -51,7 +51,9 @@ def settle() -> None:
 
 def net() -> Counter[tuple[str, str, str]]:
     """What the ledger says, in nano-units of the base currency by run, agent and model."""
-    rows = CostEvent.objects.values_list("run_id", "entity__key", "series__model").annotate(Sum("base_amount"))
+    rows = CostEvent.objects.values_list("run_id", "entity__key", "series__model").annotate(
+        Sum("base_amount")
+    )
     return Counter({(run, agent, model): amount for run, agent, model, amount in rows if amount})
 
 

@@ -140,7 +140,9 @@ def headers_of(key: str) -> dict[str, dict[str, str]]:
         "the key alone": {"Authorization": key},
         "password": {"Authorization": basic(f"any:{key}")},
         "user": {"Authorization": basic(f"{key}:")},
-        "percent-encoded basic": {"Authorization": basic(f"any:{key}").replace(" ", "%20").replace("=", "%3D")},
+        "percent-encoded basic": {
+            "Authorization": basic(f"any:{key}").replace(" ", "%20").replace("=", "%3D")
+        },
         "x-api-key": {"X-API-Key": key},
         "percent-encoded x-api-key": {"X-API-Key": f"%20{key}"},
         "both the same": {"Authorization": f"Bearer {key}", "X-API-Key": key},
@@ -272,7 +274,9 @@ def test_logs_and_metrics_are_counted_and_not_kept(client: Client, key: str, for
         resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
         points = {"gauge": {"dataPoints": [{}, {}, {}]}}
         bodies = (
-            json.dumps({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [{}, {}]}]}]}).encode(),
+            json.dumps(
+                {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [{}, {}]}]}]}
+            ).encode(),
             json.dumps(
                 {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [points]}]}]}
             ).encode(),
@@ -344,7 +348,9 @@ def test_other_methods_are_405(client: Client, key: str) -> None:
 
 def test_the_number_of_statements_does_not_grow_with_the_spans(client: Client, key: str) -> None:
     def traced(count: int, first: int) -> bytes:
-        made = request(*[AGENT, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}] * count)
+        made = request(
+            *[AGENT, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}] * count
+        )
         for number, one in enumerate(made.resource_spans[0].scope_spans[0].spans):
             one.trace_id = (first + number // 2).to_bytes(16, "big")
             one.parent_span_id = b"" if number % 2 == 0 else span_id(number)

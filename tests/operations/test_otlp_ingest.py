@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
@@ -49,7 +48,10 @@ def test_a_recorded_request_comes_to_what_its_client_meant(name: str) -> None:
 def test_models_without_a_price_are_unpriced_and_reported_costs_stand_beside() -> None:
     ingest_spans(decoded=decoded("pydantic_ai.bin"))
     settle()
-    assert CostEvent.objects.filter(unpriced=1).values_list("series__model", flat=True).distinct().get() == "test"
+    assert (
+        CostEvent.objects.filter(unpriced=1).values_list("series__model", flat=True).distinct().get()
+        == "test"
+    )
     assert CostEvent.objects.filter(unpriced=1).count() == 2
     assert Step.objects.get(reported_cost__isnull=False).reported_cost == 5_400_000
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -127,7 +128,12 @@ def test_spans_of_the_sdk_become_runs_and_money(
     assert Step.objects.filter(kind="inference", charged=True).count() == 6
     assert sum(CostEvent.objects.values_list("base_amount", flat=True)) == 6 * 5_400_000
     source = TelemetrySource.objects.get()
-    assert (source.service, source.sdk, source.accepted, source.duplicates) == ("shop", "opentelemetry", 12, 0)
+    assert (source.service, source.sdk, source.accepted, source.duplicates) == (
+        "shop",
+        "opentelemetry",
+        12,
+        0,
+    )
 
 
 @contextmanager
@@ -151,6 +157,11 @@ def web(database: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+def more_came(before: int, exporters: list[subprocess.Popen[str]]) -> bool:
+    """Whether there are more traces than before, or nobody is left to send any."""
+    return Trace.objects.count() > before or all(one.poll() is not None for one in exporters)
 
 
 def answers(port: int) -> bool:
@@ -202,9 +213,8 @@ def test_a_web_process_killed_again_and_again_loses_nothing_and_counts_nothing_t
     assert Trace.objects.count() < runs
     for _ in range(3):
         with web(live_database, port, log):
-            seen = Trace.objects.count()
             # In the middle of it: something new has come, and more is on its way.
-            until(lambda: Trace.objects.count() > seen or all(one.poll() is not None for one in exporters))
+            until(partial(more_came, Trace.objects.count(), exporters))
     with web(live_database, port, log):
         said = [one.communicate(timeout=120) for one in exporters]
     assert [one.returncode for one in exporters] == [0] * clients, said

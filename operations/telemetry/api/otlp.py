@@ -62,7 +62,7 @@ class ExporterView(ApiView):
         renderer = self.get_renderers()[0]
         return renderer, renderer.media_type
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> Any:
         """The refusal as a Status; a defect is logged and told without its details."""
         return refusal(self.request._request, exc)
 
@@ -93,7 +93,9 @@ class LogsView(ExporterView):
     def post(self, request: Request) -> HttpResponse:
         body, form, encoding = self.body(request)
         note_ignored(
-            key=_key_of(request), ignored=count_logs(body, form, encoding, self.max_body_bytes), reason=Ignored.LOGS
+            key=_key_of(request),
+            ignored=count_logs(body, form, encoding, self.max_body_bytes),
+            reason=Ignored.LOGS,
         )
         return answer(form, answers.ignored_logs(form))
 

@@ -18,9 +18,9 @@ from .values import text
 
 
 class Held(NamedTuple):
-    """What a request holds, and the first resource and scope in it."""
+    """How much a request holds, and the first resource in it."""
 
-    count: int
+    items: int
     origin: Origin
 
 
@@ -87,7 +87,9 @@ def count_metrics(body: bytes, form: Form, encoding: str, limit: int) -> Held:
     plain = decompress(body, encoding, limit)
     if form == "json":
         resources = _decoded(_metrics, plain).resource_metrics or []
-        found = [metric for one in resources for scope in one.scope_metrics or () for metric in scope.metrics or ()]
+        found = [
+            metric for one in resources for scope in one.scope_metrics or () for metric in scope.metrics or ()
+        ]
         count = sum(_points(metric.get(kind)) for metric in found for kind in _JSON_KINDS)
         return Held(count, _origin(_pairs(one.resource) for one in resources))
     request = ExportMetricsServiceRequest()

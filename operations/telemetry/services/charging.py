@@ -131,7 +131,9 @@ def put_off(due: Iterable[Due], until: datetime) -> None:
         for one in due
     ]
     columns = ("id", "trace_id", "said", "hold", "attempts", "due_at")
-    write_all(connection, [Insert(PendingCharge._meta.db_table, columns, sorted(rows, key=lambda row: row[0]))])
+    write_all(
+        connection, [Insert(PendingCharge._meta.db_table, columns, sorted(rows, key=lambda row: row[0]))]
+    )
 
 
 def take_waiting(steps: Collection[UUID]) -> dict[UUID, Due]:
@@ -162,7 +164,9 @@ def record_overdue() -> int:
             now = timezone.now()
             rows = PendingCharge.objects.filter(trace_id__in=traces, due_at__lte=now).order_by("pk")
             locked = list(rows.select_for_update())
-            due = [Due(one.id, one.trace_id.bytes, _decoder.decode(bytes(one.said)), one.hold) for one in locked]
+            due = [
+                Due(one.id, one.trace_id.bytes, _decoder.decode(bytes(one.said)), one.hold) for one in locked
+            ]
             attempts = {one.id: one.attempts for one in locked}
             PendingCharge.objects.filter(pk__in=[one.id for one in locked]).delete()
             record_settled(due, now)

@@ -25,8 +25,8 @@ from operations.fleet.domain.step_said import StepSaid
 from operations.fleet.models import span_step_key
 from operations.fleet.services.agents import KnownAgent, register_agents, touch_agents
 from operations.fleet.services.record_runs import finish_recording, record_runs
-from operations.fleet.services.run_results import settle_runs
 from operations.fleet.services.record_steps import MovedStep, move_steps, record_steps
+from operations.fleet.services.run_results import settle_runs
 from operations.telemetry.domain.content import content_of
 from operations.telemetry.domain.costs import SOURCE
 from operations.telemetry.domain.reading import Reading, read_spans
@@ -126,7 +126,9 @@ def _record(
     now_due = [due_of(charge, agents, now) for charge in changes.charges if charge.settled]
     ours, compared = split_by_path(now_due)
     waiting = [due_of(charge, agents, now) for charge in changes.charges if not charge.settled]
-    _record_steps(changes, agents, spans, {*(one.step for one in ours), *(one.step for one in waiting)}, compared)
+    _record_steps(
+        changes, agents, spans, {*(one.step for one in ours), *(one.step for one in waiting)}, compared
+    )
     if changes.moved:
         move_steps(
             moved=[

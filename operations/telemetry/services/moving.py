@@ -11,7 +11,7 @@ import msgspec
 
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import format_amount
-from financial.domain.cost_input import Correction, CostInput, CostItem, UsageInput, event_key
+from financial.domain.cost_input import Correction, CostInput, CostItem, event_key
 from financial.models import CostAttribution, CostEvent, CostEventKey
 from financial.models.cost_event import USAGE_FIELDS
 from financial.services.corrections import nets_of
@@ -40,7 +40,9 @@ def move_costs(targets: Mapping[str, Target | None]) -> set[str]:
     if not targets:
         return set()
     standing = _standing(targets)
-    events = CostEvent.objects.select_related("entity", "series").in_bulk([event for event, _ in standing.values()])
+    events = CostEvent.objects.select_related("entity", "series").in_bulk(
+        [event for event, _ in standing.values()]
+    )
     nets = nets_of(events)
     wanted = [
         (event_id, events[event], number)
@@ -58,7 +60,7 @@ def move_costs(targets: Mapping[str, Target | None]) -> set[str]:
         for event_id, row, number in wanted
     ]
     refused = record_costs(costs=list(corrections)).rejected if corrections else {}
-    for index, errors in refused.items():
+    for errors in refused.values():
         log.warning("a cost could not be moved: %s", errors[0].detail)
     entities = _entities([row.id for _, row, _ in wanted])
     charges: list[CostItem] = []
@@ -119,19 +121,21 @@ def _entities(ids: Collection[UUID]) -> dict[UUID, dict[str, str]]:
 
 
 def _charge(row: CostEvent, event_id: str, target: Target, entities: Mapping[str, str]) -> CostInput:
-    usage = {name: getattr(row, name) for name in USAGE_FIELDS}
-    return CostInput(
-        source=SOURCE,
-        event_id=event_id,
-        occurred_at=row.occurred_at,
-        entity_type="agent",
-        entity_id=target.agent or UNKNOWN,
-        cost_type="llm",
-        entities={kind: key for kind, key in entities.items() if kind != "agent"},
-        provider=row.series.provider,
-        model=row.series.model,
-        service_tier=row.service_tier or "standard",
-        usage=msgspec.convert(usage, UsageInput),
-        run_id=target.run_id or None,
-        tags=row.tags,
+    return msgspec.convert(
+        {
+            "source": SOURCE,
+            "event_id": event_id,
+            "occurred_at": row.occurred_at,
+            "entity_type": "agent",
+            "entity_id": target.agent or UNKNOWN,
+            "cost_type": "llm",
+            "entities": {kind: key for kind, key in entities.items() if kind != "agent"},
+            "provider": row.series.provider,
+            "model": row.series.model,
+            "service_tier": row.service_tier or "standard",
+            "usage": {name: getattr(row, name) for name in USAGE_FIELDS},
+            "run_id": target.run_id or None,
+            "tags": row.tags,
+        },
+        CostInput,
     )

@@ -67,7 +67,7 @@ def source_name(key: str, origin: Origin) -> SourceName:
 
 def note_ignored(*, key: str, ignored: Held, reason: str) -> None:
     """Count log records or metrics, which are not kept."""
-    counts = Counts(reasons=Counter({reason: ignored.count} if ignored.count else {}))
+    counts = Counts(reasons=Counter({reason: ignored.items} if ignored.items else {}))
     with transaction.atomic():
         note_sources(counts={source_name(key, ignored.origin): counts})
 
@@ -83,7 +83,9 @@ def note_sources(*, counts: Mapping[SourceName, Counts]) -> None:
         room = LIMIT - TelemetrySource.objects.count()
         for name in missing:
             known = name if room > 0 else SourceName(name.key)
-            row, made = TelemetrySource.objects.get_or_create(**known._asdict(), defaults={"last_seen_at": now})
+            row, made = TelemetrySource.objects.get_or_create(
+                **known._asdict(), defaults={"last_seen_at": now}
+            )
             room -= made
             found[name] = row.pk
     together: dict[int, Counts] = {}
