@@ -361,8 +361,8 @@ def test_the_number_of_statements_does_not_grow_with_the_spans(client: Client, k
         assert send(client, key, traced(2, 100)).status_code == 200
     with CaptureQueriesContext(connection) as many:
         assert send(client, key, traced(60, 1000)).status_code == 200
-    # SQLite takes so many values a statement: a table of many columns takes two or three.
-    assert len(many) <= len(few) + 5
+    # Thirty times the spans: where rows no longer fit into one statement they take two or three.
+    assert len(many) <= len(few) + 8
     assert Step.objects.filter(run__isnull=False).count() == 63
 
 
