@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('operations', '0003_fleet'),
+        ('operations', '0004_slo_condition_changes'),
     ]
 
     operations = [
