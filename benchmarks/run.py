@@ -59,6 +59,7 @@ SUBJECTS: Final = (
     Subject("result_reads", "Reading results of experiments"),
     Subject("cold_analysis", "Analysing a million units"),
     Subject("statistics", "Statistics of experiments", (SQLITE,)),
+    Subject("slo_status", "Service levels"),
     Subject("peeking", "Looking again and again", (SQLITE,)),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from pypdf import PdfReader
 
 from agent_factory_site.common.errors import Conflict, Invalid
 from operations.slo.models import Slo, SloReport, SloReportAmendment
@@ -20,6 +23,7 @@ from operations.slo.services.reports import freeze_due_reports, freeze_report
 from operations.slo.services.slos import create_slo
 from tests.children import run_children, start_child
 from tests.operations.slo_setup import sample
+from tests.operations.test_slo_api import Api
 
 NOW = timezone.now()
 DAY = timedelta(days=1)
@@ -219,3 +223,63 @@ def test_reports_are_frozen_once_by_many_and_go_on_after_a_kill(live_database: s
     run_children(finish, 3, live_database)
     assert SloReport.objects.filter(period="rolling").count() == 12
     assert SloReportAmendment.objects.count() == 0
+
+
+@pytest.fixture
+def api() -> Api:
+    """An SLO with a report that was amended."""
+    made(name="Answers <b>größer</b> 回答")
+    recorded(sample("a", START + DAY, 980, 1000))
+    freeze_due_reports(now=NOW)
+    recorded(sample("b", START + DAY, 2, 100))
+    freeze_due_reports(now=NOW)
+    return Api("operations:write")
+
+
+@pytest.mark.django_db
+def test_reports_are_listed_and_read_as_json(api: Api) -> None:
+    listed = api("GET", "slos/slo/reports").json()["results"]
+    (one,) = [one for one in listed if one["period"] == "rolling"]
+    assert (one["result"], one["amendments"], one["sli"]) == ("missed", 1, 982 / 1100)
+    whole = api("GET", f"slos/slo/reports/{one['id']}").json()
+    assert (whole["figures"]["good"], whole["amendments"][0]["figures"]["good"]) == (980, 982)
+    assert whole["figures"]["basis"]["counts"][:2] == [980, 1000]
+    assert Api("financial:read")("GET", "slos/slo/reports").status_code == 403
+    assert api("GET", f"slos/slo/reports/{rolling().slo_id}").status_code == 404
+    assert api("GET", f"slos/slo/reports/{one['id']}?format=doc").status_code == 400
+
+
+@pytest.mark.django_db
+def test_a_report_is_a_page_a_csv_and_a_pdf(api: Api) -> None:
+    path = f"slos/slo/reports/{rolling().pk}"
+    page = api("GET", path, Accept="text/html")
+    assert (page.status_code, page["Content-Type"]) == (200, "text/html; charset=utf-8")
+    text = page.content.decode()
+    assert "Answers &lt;b&gt;größer&lt;/b&gt; 回答" in text
+    assert "982 of 1,100 good; budget 11, 118 used." in text
+    assert "Frozen as missed with 98 %; amended once." in text
+    csv_file = api("GET", f"{path}?format=csv")
+    assert csv_file["Content-Type"] == "text/csv; charset=utf-8"
+    lines = list(csv.reader(io.StringIO(csv_file.content.decode())))
+    assert lines[0] == ["table", "row", "column", "value"]
+    assert ["Figures", "Level", "After exclusions", "89.2727 %"] in lines
+    assert ["Figures", "Left", "After exclusions", "-107"] in lines
+    pdf = api("GET", path, Accept="application/pdf")
+    assert (pdf["Content-Type"], pdf.content[:5]) == ("application/pdf", b"%PDF-")
+    assert pdf["Content-Disposition"] == f'attachment; filename="slo-rolling-{START:%Y-%m-%d}.pdf"'
+    read = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.content)).pages)
+    words = " ".join(read.split())
+    assert "Answers <b>größer</b> ??" in words
+    assert "982 of 1,100 good; budget 11, 118 used." in words
+    assert "89.2727 %" in words
+
+
+@pytest.mark.django_db
+def test_a_report_is_frozen_when_asked_for(api: Api) -> None:
+    body = {"period": "rolling", "at": (START + DAY).isoformat()}
+    answer = api("POST", "slos/slo/reports", body)
+    assert (answer.status_code, answer.json()["id"]) == (201, str(rolling().pk))
+    assert answer["Location"] == f"/api/v1/operations/slos/{rolling().slo_id}/reports/{rolling().pk}"
+    assert api("POST", "slos/slo/reports", {**body, "at": NOW.isoformat()}).status_code == 409
+    assert api("POST", "slos/slo/reports", {**body, "period": "week"}).status_code == 400
+    assert Api("operations:read")("POST", "slos/slo/reports", body).status_code == 403

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import definitions, remarks, samples, status
+from . import definitions, remarks, reports, samples, status
 
 urlpatterns = [
     path("maintenance-windows", definitions.MaintenanceWindowsView.as_view(), name="maintenance-windows"),
@@ -33,6 +33,8 @@ urlpatterns = [
         status.PrometheusRulesView.as_view(),
         name="slo-prometheus-rules",
     ),
+    path("slos/<str:slo>/reports", reports.ReportsView.as_view(), name="slo-reports"),
+    path("slos/<str:slo>/reports/<uuid:report>", reports.ReportView.as_view(), name="slo-report"),
     path("slos/<str:slo>/status", status.SloStatusView.as_view(), name="slo-status"),
     path("slos/<str:slo>/archive", definitions.SloArchiveView.as_view(), name="slo-archive"),
 ]

@@ -287,11 +287,10 @@ def _alerts(slo: Slo, series: SloSeries, interval: Interval) -> list[dict[str, A
     return reaching[:MOST_ALERTS]
 
 
-def _annotations(slo: Slo, interval: Interval) -> Iterable[SloAnnotation]:
+def _annotations(slo: Slo, interval: Interval) -> list[SloAnnotation]:
     within = Q(until__isnull=True, at__gte=interval.start) | Q(until__gt=interval.start)
-    return SloAnnotation.objects.filter(within, slo=slo, at__lt=interval.end).order_by("at", "id")[
-        :MOST_ALERTS
-    ]
+    rows = SloAnnotation.objects.filter(within, slo=slo, at__lt=interval.end).order_by("at", "id")
+    return list(rows[:MOST_ALERTS])
 
 
 def _float(value: Any) -> float | int | None:

@@ -1,0 +1,158 @@
+"""How service levels stand: a thousand SLOs in eight windows each with their conditions, and ten thousand groups.
+
+Buckets are seeded as of 10^8 events in 30 days. Of minutes those hours are there that a window may need the minutes of,
+and all hours and days; what is never read changes nothing but the depth of an index.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.db import connection, transaction
+from django.test import Client
+from django.utils import timezone
+
+from agent_factory_site.common.services.api_keys import create_api_key
+from operations.slo.domain.burn_alerts import BURN_WINDOWS
+from operations.slo.domain.label_sets import labels_hash
+from operations.slo.models import TIERS, Sli, Slo, SloObjective, SloSeries, bucket_number
+from operations.slo.selectors.status import group_statuses, statuses
+from operations.slo.services.evaluate import evaluate_slos
+
+from .outcome import Outcome
+from .rounds import interleave, milliseconds
+
+SLOS: Final = 1_000
+GROUPS: Final = 10_000
+EVENTS: Final = 10**8
+DAYS: Final = 30
+ROUNDS: Final = 9
+BAR: Final = 0.5
+GROUP_BAR: Final = 4.0
+HTTP_BAR: Final = 20.0
+_COLUMNS: Final = (
+    "series_id, bucket, good, total, value_sum, good_slices, bad_slices, excluded_good, excluded_total, "
+    "excluded_good_slices, excluded_bad_slices"
+)
+
+
+def main() -> list[Outcome]:
+    at = timezone.now().replace(second=0, microsecond=0)
+    # The edge of an hour is furthest at half past: the most minutes are read.
+    at = at.replace(minute=29) - timedelta(hours=1)
+    single = [_slo(f"slo-{number}", []) for number in range(SLOS)]
+    _seed([series for _, series in single], at, EVENTS // SLOS)
+    evaluate_slos(at=at)
+    _, secret = create_api_key(name="benchmark", scopes=["operations:read"])
+    slos = [slo for slo, _ in single]
+
+    def endpoint() -> None:
+        answer = Client(SERVER_NAME="localhost").get(
+            "/api/v1/operations/slos/slo-1/status", headers={"X-API-Key": secret}
+        )
+        assert answer.status_code == 200
+
+    taken = interleave(
+        {
+            "statuses": lambda: statuses(slos, at),
+            "evaluation": lambda: evaluate_slos(at=at),
+            "endpoint": endpoint,
+        },
+        ROUNDS,
+    )
+    found = [
+        _seconds(f"{SLOS:,} SLOs: 8 windows each, budgets and conditions, exact", taken["statuses"], BAR),
+        _seconds(f"{SLOS:,} SLOs: evaluating their burn conditions", taken["evaluation"], BAR),
+        Outcome(
+            f"GET status of one of {SLOS:,} SLOs, in-process",
+            min(taken["endpoint"]) * 1e3,
+            "ms",
+            "<=",
+            HTTP_BAR,
+            f"the fastest of {milliseconds(taken['endpoint'])}",
+        ),
+    ]
+    Slo.objects.update(archived_at=at)
+    grouped, _ = _slo("grouped", ["agent"])
+    objective = SloObjective.objects.get(slo=grouped)
+    labels = [{"agent": f"agent-{number}"} for number in range(GROUPS)]
+    rows = SloSeries.objects.bulk_create(
+        SloSeries(objective=objective, labels=one, labels_hash=labels_hash(tuple(one.items())))
+        for one in labels
+    )
+    _seed([row.pk for row in rows], at, EVENTS // GROUPS)
+    taken = interleave(
+        {"evaluation": lambda: evaluate_slos(at=at), "statuses": lambda: group_statuses(grouped, at)}, 3
+    )
+    return [
+        *found,
+        _seconds(
+            f"{GROUPS:,} groups of an SLO: evaluating their burn conditions", taken["evaluation"], GROUP_BAR
+        ),
+        _seconds(
+            f"{GROUPS:,} groups of an SLO: 8 windows each, budgets and conditions",
+            taken["statuses"],
+            GROUP_BAR,
+        ),
+    ]
+
+
+def _seconds(what: str, taken: list[float], bar: float) -> Outcome:
+    return Outcome(what, sorted(taken)[len(taken) // 2], "s", "<=", bar, milliseconds(taken))
+
+
+def _slo(key: str, group_by: list[str]) -> tuple[Slo, int]:
+    sli = Sli.objects.create(key=key, kind="ratio")
+    slo = Slo.objects.create(
+        key=key, name=key, sli=sli, target=Decimal("0.999"), rolling_seconds=DAYS * 86_400, group_by=group_by,
+        burn_alerts="default",
+    )  # fmt: skip
+    objective = SloObjective.objects.create(
+        slo=slo, sli=sli, number=1, op="lte", group_by=group_by, started_at=timezone.now()
+    )
+    series = SloSeries.objects.create(objective=objective, labels_hash=labels_hash(()))
+    return slo, series.pk
+
+
+def _seed(series: list[int], at: datetime, events: int) -> None:
+    """Even traffic of so many events a series in 30 days, 0.05 % of them bad."""
+    a_day = events // DAYS
+    edges = [
+        at + timedelta(minutes=1) - length for length in (timedelta(0), *BURN_WINDOWS, timedelta(days=DAYS))
+    ]
+    hours = sorted({bucket_number(edge, "hour") + more for edge in edges for more in (-1, 0, 1)})
+    # Where less than an event comes a minute, only some minutes have one.
+    every = max(1, 1440 // max(1, a_day))
+    minutes = [hour * 60 + minute for hour in hours for minute in range(0, 60, every)]
+    now = {tier: bucket_number(at, tier) for tier in TIERS}
+    days = range(now["day"] - DAYS - 1, now["day"] + 1)
+    wanted = {
+        "minute": ([one for one in minutes if one <= now["minute"]], max(1, a_day * every // 1440)),
+        "hour": (list(range(days[0] * 24, now["hour"] + 1)), max(1, a_day // 24)),
+        "day": (list(days), a_day),
+    }
+    if len(series) > SLOS:
+        near = [
+            hour
+            for edge in edges
+            for hour in range(bucket_number(edge, "hour") - 13, bucket_number(edge, "hour") + 13)
+        ]
+        wanted["hour"] = (sorted({hour for hour in near if hour <= now["hour"]}), wanted["hour"][1])
+    with transaction.atomic(), connection.cursor() as cursor:
+        for tier, (buckets, total) in wanted.items():
+            good = total - total * 5 // 10_000
+            values = f"{good:d}, {total:d}, 0, 1, 0, 0, 0, 0, 0"
+            insert = f"INSERT INTO {TIERS[tier]._meta.db_table} ({_COLUMNS}) SELECT s.value, b.value, {values} FROM "  # noqa: S608
+            if connection.vendor == "postgresql":
+                source = "unnest(%s::int4[]) AS s(value), unnest(%s::int4[]) AS b(value)"
+                cursor.execute(insert + source, [series, buckets])
+            else:
+                cursor.execute(
+                    insert + "json_each(%s) AS s, json_each(%s) AS b",
+                    [json.dumps(series), json.dumps(buckets)],
+                )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
