@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from agent_factory_site.common.framing import OUR_HEADERS
+
 from .errors import OutgoingRefused
 from .urls import OutgoingUrl
 
@@ -15,21 +17,6 @@ MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 16 * 1024
 USER_AGENT: Final = "agent-factory"
 
-# How a message is framed, where it goes and what may come back is decided here alone.
-OUR_HEADERS: Final = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _VALUE: Final = re.compile(r"(?:[!-~](?:[ -~\t]*[!-~])?)?", re.ASCII)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from agent_factory_site.common.errors import FieldError
-from agent_factory_site.common.http_client.requests import OUR_HEADERS
+from agent_factory_site.common.framing import OUR_HEADERS
 
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}\Z")
 HTTP: Final = "http"
