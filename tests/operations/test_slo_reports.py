@@ -257,6 +257,7 @@ def test_a_report_is_a_page_a_csv_and_a_pdf(api: Api) -> None:
     text = page.content.decode()
     assert "Answers &lt;b&gt;größer&lt;/b&gt; 回答" in text
     assert "982 of 1,100 good; budget 11, 118 used." in text
+    assert f"Rolling {START:%Y-%m-%d} to {START + 6 * DAY:%Y-%m-%d} (UTC)" in text
     assert "Frozen as missed with 98 %; amended once." in text
     csv_file = api("GET", f"{path}?format=csv")
     assert csv_file["Content-Type"] == "text/csv; charset=utf-8"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from operations.slo.models import SloReport, SloReportAmendment
 
@@ -50,7 +52,7 @@ def document_of(report: SloReport, amendments: Sequence[SloReportAmendment]) -> 
         )
     return Document(
         title=slo["name"],
-        subtitle=f"{period['kind'].capitalize()} {day(period['start'])} to {day(period['end'])} ({period['timezone']})"
+        subtitle=f"{period['kind'].capitalize()} {days(period)} ({period['timezone']})"
         + (f", {labels}" if labels else ""),
         result=RESULTS[figures["result"]],
         sentences=tuple(said),
@@ -180,9 +182,12 @@ def count(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
-def day(text: str) -> str:
-    """A time of a period's edge, to the minute."""
-    return moment(text).removesuffix(" 00:00")
+def days(period: dict[str, Any]) -> str:
+    """The first and the last day of a period, in its zone."""
+    zone = ZoneInfo(period["timezone"])
+    start, end = (datetime.fromisoformat(period[edge]) for edge in ("start", "end"))
+    last = end - timedelta(minutes=1)
+    return f"{start.astimezone(zone):%Y-%m-%d} to {last.astimezone(zone):%Y-%m-%d}"
 
 
 def moment(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,11 +34,11 @@ from operations.slo.domain.sentences import (
     status_text,
 )
 from operations.slo.domain.windows import look_back, so_far, window_at
-from operations.slo.models import BudgetAdjustment, Slo, SloCondition, bucket_number
+from operations.slo.models import BudgetAdjustment, MaintenanceWindow, Slo, SloCondition, bucket_number
 
 from .definitions import Definition, definition_of
 from .exclusion_minutes import windows_of
-from .slo_series import find_series, group_series, whole_series
+from .slo_series import few, find_series, group_series, whole_series
 from .window_counts import WindowCounts, window_counts
 
 ACTIVE: Final = (SloCondition.State.FIRING.value, SloCondition.State.HELD.value)
@@ -203,8 +204,15 @@ def statuses_of(subjects: Sequence[Subject], at: datetime, view: View = "after")
 
 def burn_of(counts: Counts, definition: Definition, view: View = "after") -> Burn:
     """How fast what was counted spends the budget, and of how many events that is known."""
-    ratio = sli(counts, definition.budgeting, view).error_ratio
-    return Burn(burn_rate(ratio, definition.target), counts.parts("occurrences", view)[1])
+    good, total = counts.parts(definition.budgeting, view)
+    events = total if definition.budgeting == "occurrences" else counts.parts("occurrences", view)[1]
+    return Burn(_rate(total - good, total, definition.target), events)
+
+
+@lru_cache(maxsize=20_000)
+def _rate(bad: int, total: int, target: Fraction) -> Fraction | None:
+    # Most SLOs at most times burn one of a few rates, nothing above all; exact fractions take their time.
+    return burn_rate(Fraction(bad, total), target) if total > 0 else None
 
 
 def _status(
@@ -268,13 +276,13 @@ def _adjustments(windows: Mapping[UUID, Interval]) -> dict[UUID, list[BudgetAdju
     if not windows:
         return {}
     rows = BudgetAdjustment.objects.filter(
-        slo__in=windows,
+        few("slo", windows),
         at__gte=min(window.start for window in windows.values()),
         at__lt=max(window.end for window in windows.values()),
     )
     found: dict[UUID, list[BudgetAdjustment]] = {}
     for row in rows:
-        if row.at in windows[row.slo_id]:
+        if row.slo_id in windows and row.at in windows[row.slo_id]:
             found.setdefault(row.slo_id, []).append(row)
     return found
 
@@ -285,6 +293,8 @@ def _excluded_minutes(windows: Mapping[UUID, Interval]) -> dict[UUID, int]:
         return {}
     start = bucket_number(min(window.start for window in windows.values()), "minute")
     end = bucket_number(max(window.end for window in windows.values()), "minute")
+    if not MaintenanceWindow.objects.filter(archived_at__isnull=True).exists():
+        return dict.fromkeys(windows, 0)
     # Many SLOs have the same windows, and rules take a while to expand.
     known: dict[tuple[tuple[Maintenance, ...], Interval], int] = {}
     found: dict[UUID, int] = {}
@@ -299,7 +309,7 @@ def _excluded_minutes(windows: Mapping[UUID, Interval]) -> dict[UUID, int]:
 def _remembered(series: list[int]) -> dict[int, dict[str, tuple[str, datetime]]]:
     """What the last evaluation found: by series and rule the state and since when."""
     found: dict[int, dict[str, tuple[str, datetime]]] = {}
-    rows = SloCondition.objects.filter(series__in=series) if len(series) < 500 else SloCondition.objects.all()
+    rows = SloCondition.objects.filter(few("series", series))
     wanted = set(series)
     for number, rule, state, since in rows.values_list("series_id", "rule", "state", "since"):
         if number in wanted:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -48,8 +49,14 @@ class WindowCounts:
 def tilings_of(windows: Iterable[Interval], now: datetime | None = None) -> tuple[Tiling, ...]:
     """The rows of each window, as far as rows are still kept ``now``."""
     moment = now or timezone.now()
-    kept = {"minutes_from": minutes_from(moment), "hours_from": hours_from(moment)}
-    return tuple(tile(window, **kept) for window in windows)
+    minutes, hours = minutes_from(moment), hours_from(moment)
+    return tuple(_tiled(window, minutes, hours) for window in windows)
+
+
+@lru_cache(maxsize=4096)
+def _tiled(window: Interval, minutes: datetime, hours: datetime) -> Tiling:
+    # For a minute everybody asks for the same windows.
+    return tile(window, minutes_from=minutes, hours_from=hours)
 
 
 def window_counts(series: Sequence[int], windows: Sequence[Interval]) -> WindowCounts:
