@@ -68,12 +68,15 @@ def due_of(charge: Charge, agents: Mapping[str, KnownAgent], now: datetime) -> D
     return Due(step, reading.trace_id, cost, charge.hold_id)
 
 
-def split_by_path(due: Sequence[Due]) -> tuple[list[Due], list[Due]]:
-    """Those that spans charge, and those that are only compared because the API charges their run."""
+def split_by_path(due: Sequence[Due], decided: Collection[str] = ()) -> tuple[list[Due], list[Due]]:
+    """Those that spans charge, and those that are only compared because the API charges their run.
+
+    ``decided`` are runs, locked by the caller, of which it is known that spans charge them.
+    """
     run_ids = {one.cost.run_id for one in due if one.cost.run_id}
-    if not run_ids:
-        return list(due), []
-    charging = claim_charging(run_ids=run_ids, path=PATH)
+    charging = {run_id for run_id in run_ids if run_id in decided}
+    if len(charging) < len(run_ids):
+        charging |= claim_charging(run_ids=run_ids - charging, path=PATH)
     ours = [one for one in due if not one.cost.run_id or one.cost.run_id in charging]
     if len(ours) == len(due):
         return ours, []

@@ -35,6 +35,7 @@ from operations.telemetry.domain.spans import Decoded, Origin, Rejected, Span
 from operations.telemetry.domain.trace_view import Run
 
 from .charging import (
+    PATH,
     Due,
     compare_steps,
     due_of,
@@ -124,7 +125,10 @@ def _record(
         seen_by=SOURCE,
     )
     now_due = [due_of(charge, agents, now) for charge in changes.charges if charge.settled]
-    ours, compared = split_by_path(now_due)
+    decided = {
+        after.run_id for _, after in runs.changed.values() if after is not None and after.costs_from == PATH
+    }
+    ours, compared = split_by_path(now_due, decided)
     waiting = [due_of(charge, agents, now) for charge in changes.charges if not charge.settled]
     _record_steps(
         changes, agents, spans, {*(one.step for one in ours), *(one.step for one in waiting)}, compared
@@ -140,10 +144,11 @@ def _record(
     elsewhere, outcome.refused_costs = record_due(ours, now)
     if elsewhere:
         compare_steps(elsewhere)
-    _follow(changes, agents, now)
+    followed = _follow(changes, agents, now)
     touch_agents(agents.values())
     remember(changes.traces.values(), now)
-    settle_runs(run_ids={one.cost.run_id for one in ours if one.cost.run_id}, ended=runs.ended)
+    charged = {one.cost.run_id for one in ours if one.cost.run_id}
+    settle_runs(run_ids=charged | followed, ended=runs.ended)
     finish_recording(runs)
     return registered.refused
 
@@ -156,14 +161,14 @@ def _gone(changes: Changes) -> list[tuple[str, bytes]]:
     return [(run_id, traces[run_id]) for run_id in changes.gone if run_id in traces]
 
 
-def _follow(changes: Changes, agents: Mapping[str, KnownAgent], now: datetime) -> None:
-    """Have the costs of earlier batches follow what this one says of their calls."""
+def _follow(changes: Changes, agents: Mapping[str, KnownAgent], now: datetime) -> set[str]:
+    """Have the costs of earlier batches follow what this one says of their calls; the runs that this concerns."""
     moved = {(one.trace_id, one.span_id): one for one in changes.moved if one.charged}
     withdrawn = {(one.trace_id, one.span_id): one for one in changes.withdrawn}
     settled = set(changes.settled)
     places = {*moved, *withdrawn, *settled}
     if not places:
-        return
+        return set()
     waiting = take_waiting([span_step_key(*place) for place in places])
     at_once: list[Due] = []
     again: list[Due] = []
@@ -190,6 +195,10 @@ def _follow(changes: Changes, agents: Mapping[str, KnownAgent], now: datetime) -
         put_off(again, settle_at())
     record_settled(at_once, now)
     move_costs(targets)
+    concerned = {one.cost.run_id for one in at_once if one.cost.run_id}
+    concerned.update(run_id for one in moved.values() for run_id in (one.from_run_id, one.to_run_id))
+    concerned.update(one.run_id for one in withdrawn.values())
+    return concerned - {""}
 
 
 def _record_steps(
