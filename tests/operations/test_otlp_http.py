@@ -324,14 +324,26 @@ def test_agents_beyond_the_limit_are_led_together_and_said(client: Client, key: 
     assert TelemetrySource.objects.get().remark == "Named 3 agents beyond AGENT_LIMIT, such as agent-2."
 
 
+@pytest.mark.parametrize("table", ["operations_telemetrysource", "operations_step", "common_apikey"])
 @pytest.mark.parametrize("form", [PROTOBUF, JSON])
-def test_a_busy_database_is_503_and_nothing_is_half_done(client: Client, key: str, form: str) -> None:
+def test_a_busy_database_is_503_and_nothing_is_half_done(
+    client: Client, key: str, form: str, table: str
+) -> None:
     def busy(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "operations_telemetrysource" in sql:
+        if table in sql:
             raise OperationalError("database is locked") from sqlite3.OperationalError("database is locked")
         return execute(sql, params, many, context)
 
-    data = body() if form == PROTOBUF else json.dumps(json_body()).encode()
+    called = [AGENT, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}]
+    data = request(*called).SerializeToString()
+    if form == JSON:
+        said = {
+            "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in called[1].items()]
+        }
+        other = json_body(**said, spanId=span_id(2).hex())
+        data = json.dumps(
+            {"resourceSpans": [*json_body()["resourceSpans"], *other["resourceSpans"]]}
+        ).encode()
     with connection.execute_wrapper(busy):
         response = send(client, key, data, form)
     assert (response.status_code, response["Retry-After"], status_of(response)[0]) == (503, "2", 14)
