@@ -21,10 +21,14 @@ OTHERS: Final = "others"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One name and its values, one per slot; ``None`` where the value is not known."""
+    """One name and its values, one per slot; ``None`` where the value is not known.
+
+    A ``dashed`` line is what should be, beside what is.
+    """
 
     name: str
     values: Sequence[Number | None]
+    dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,12 @@ class Frame:
     top: float
     ticks: Sequence[Decimal]
     slots: int
+    below: float = 0
+    """What is kept free under the labels, for lanes."""
 
     @property
     def bottom(self) -> float:
-        return self.height - BOTTOM
+        return self.height - BOTTOM - self.below
 
     @property
     def right(self) -> float:
@@ -127,13 +133,16 @@ def make_frame(
     legend_rows: int,
     *,
     from_zero: bool = True,
+    below: float = 0,
 ) -> Frame:
-    """The frame for values over ``span``, lowest and highest, with room for its labels."""
+    """The frame for values over ``span``, lowest and highest, with room for its labels, and ``below`` for lanes."""
     width, height = size
-    ticks = nice_ticks(*span, count=max(2, int(height // 56)), least=style.least, from_zero=from_zero)
+    ticks = nice_ticks(
+        *span, count=max(2, int((height - below) // 56)), least=style.least, from_zero=from_zero
+    )
     step = ticks[1] - ticks[0]
     left = max(text_width(style.tick(tick, step)) for tick in ticks) + 12
-    return Frame(width, height, left, TOP + legend_rows * LEGEND_ROW, ticks, slots)
+    return Frame(width, height, left, TOP + legend_rows * LEGEND_ROW, ticks, slots, below)
 
 
 def grid(frame: Frame, style: NumberFormat) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from django.utils.safestring import SafeString
 
 from .formats import NumberFormat
 from .frame import (
+    BOTTOM,
     Frame,
     Mark,
     Series,
@@ -25,8 +27,9 @@ from .frame import (
     pointer_slots,
     slot_labels,
 )
+from .lanes import Lane, draw_lanes, lanes_height, lanes_words
 from .scales import Number, decimate
-from .svg import THEMED, Palette, document, element, number
+from .svg import THEMED, Palette, document, element, number, text
 
 MAX_COLUMNS: Final = 100
 Point = tuple[float, float]
@@ -40,36 +43,49 @@ def line_chart(
     style: NumberFormat,
     description: str = "",
     lines: Sequence[Mark] = (),
+    lanes: Sequence[Lane] = (),
     from_zero: bool = True,
     empty: str = "No data yet.",
     width: float = 960,
     height: float = 280,
     palette: Palette = THEMED,
 ) -> SafeString:
-    """One line per series over the slots; a gap where a value is not known.
+    """One line per series over the slots; a gap where a value is not known. ``lanes`` stand below, on the same axis.
 
     Long series are thinned to 600 points that keep every peak. A single line is underlaid. With
     ``from_zero`` off the axis covers the values alone, for shares that are all close to one.
     """
     check(slots, series)
-    if is_empty(series):
+    below = lanes_height(lanes)
+    if is_empty(series) and not lanes:
         return document(
             width, height, title, description or empty, empty_picture(width, height, empty), "lines"
         )
     coloured = folded(series, palette)
     known = [value for one, _ in coloured for value in one.values if value is not None]
     known += [mark.value for mark in lines]
+    known = known or [0, 1]
     entries = [(one.name, style.full(_last(one)), colour) for one, colour in coloured]
     placed, rows = legend_layout(entries if len(entries) > 1 else [], width)
+    height += below
     frame = make_frame(
-        (width, height), (min(known), max(known)), len(slots), style, rows, from_zero=from_zero
+        (width, height), (min(known), max(known)), len(slots), style, rows, from_zero=from_zero, below=below
     )
     body = [*legend(placed), *grid(frame, style), *slot_labels(frame, slots)]
+    if is_empty(series):
+        body.append(
+            text(width / 2, (frame.top + frame.bottom) / 2, empty, text_anchor="middle", font_size=13)
+        )
+    solid = [one for one in series if not one.dashed]
     for one, colour in coloured:
-        body += _line(frame, one, colour, underlaid=len(coloured) == 1 and from_zero)
+        body += _line(frame, one, colour, underlaid=len(solid) == 1 and from_zero and not one.dashed)
     body += marks(frame, lines, style, palette)
     body += _pointer(frame, slots, coloured, style)
-    return document(width, height, title, description or _summary(slots, coloured, style), body, "lines")
+    body += draw_lanes(frame, lanes, frame.bottom + BOTTOM, palette)
+    said = description or _summary(slots, coloured, style)
+    if lanes:
+        said = f"{said} {lanes_words(lanes, len(slots))}"
+    return document(width, height, title, said, body, "lines")
 
 
 def _last(series: Series) -> Number:
@@ -107,10 +123,14 @@ def _line(frame: Frame, series: Series, colour: str, underlaid: bool) -> list[st
     if strokes:
         parts.append(
             element(
-                "path", d=strokes, fill="none", stroke=colour, stroke_width=2 if len(points) <= 200 else 1.25,
+                "path", d=strokes, fill="none", stroke=colour,
+                stroke_width=1.5 if series.dashed else 2 if len(points) <= 200 else 1.25,
                 stroke_linejoin="round", stroke_linecap="round",
+                stroke_dasharray="6 5" if series.dashed else None,
             )
         )  # fmt: skip
+    if series.dashed:
+        return parts
     # A value between two gaps has no line: it is a dot. So is where the line stands now.
     dots = [run[0] for run in runs[:-1] if len(run) == 1] + [runs[-1][-1]] if runs else []
     parts += [element("circle", cx=x, cy=y, r=3, fill=colour) for x, y in dots]
@@ -134,7 +154,7 @@ def _pointer(
             words.append(f"{name}: {said[0]}")
         else:
             words.append("\n".join([name, *(f"{one.name}: {s}" for (one, _), s in zip(coloured, said))]))
-    coarse = Frame(frame.width, frame.height, frame.left, frame.top, frame.ticks, columns)
+    coarse = replace(frame, slots=columns)
     return pointer_slots(coarse, told, words)
 
 

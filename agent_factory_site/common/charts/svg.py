@@ -20,11 +20,12 @@ _INVISIBLE: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32)), " ")
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of series, in order, of what is summed up as the rest, and of the page beneath."""
+    """The colours of series, in order, of what is summed up as the rest, of the page beneath, and of what is bad."""
 
     series: tuple[str, ...]
     other: str
     ground: str
+    alarm: str = "#b91c1c"
 
 
 _LIGHT: Final = ("#4f46e5", "#0d9488", "#d97706", "#db2777", "#0284c7", "#65a30d", "#9333ea")
@@ -37,6 +38,7 @@ THEMED: Final = Palette(
     tuple(f"var(--af-series-{number}, {colour})" for number, colour in enumerate(_LIGHT, 1)),
     f"var(--af-series-other, {_REST})",
     "var(--af-ground, Canvas)",
+    "var(--af-bad, #b91c1c)",
 )
 """The colours of the page's theme, light or dark."""
 
