@@ -133,6 +133,15 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                     ],
                 },
                 {
+                    "title": "Reliability",
+                    "separator": True,
+                    "items": [
+                        _item("SLOs", "verified", "operations.Slo"),
+                        _item("SLIs", "speed", "operations.Sli"),
+                        _item("Maintenance windows", "construction", "operations.MaintenanceWindow"),
+                    ],
+                },
+                {
                     "title": "Operations",
                     "separator": True,
                     "items": [

@@ -1,4 +1,4 @@
-/* Copy buttons, suggestions as one types, rows that are added to a form, progress bars that follow their job. No dependencies. */
+/* Copy buttons, suggestions as one types, rows that are added to a form, previews, progress bars that follow their job. No dependencies. */
 (function () {
     "use strict";
 
@@ -107,5 +107,45 @@
             .catch(function () { setTimeout(follow, 5000); });
     }
 
-    document.addEventListener("DOMContentLoaded", follow);
+    // What a form would come to, told by the server as one types.
+    function preview(panel) {
+        const form = panel.closest("form");
+        const list = panel.querySelector("[data-af-preview-lines]");
+        const before = Array.from(list.children);
+        let waiting = 0, asked = 0;
+        const ask = function () {
+            const query = new URLSearchParams();
+            new FormData(form).forEach(function (value, name) {
+                if (name !== "csrfmiddlewaretoken" && typeof value === "string" && value.length < 500) {
+                    query.append(name, value);
+                }
+            });
+            const mine = ++asked;
+            fetch(panel.dataset.afPreview + "?" + query, { headers: { Accept: "application/json" } })
+                .then(function (answer) { return answer.ok ? answer.json() : { lines: [] }; })
+                .then(function (found) {
+                    if (mine !== asked) {
+                        return;
+                    }
+                    panel.classList.toggle("af-preview-wrong", Boolean(found.wrong));
+                    list.replaceChildren.apply(list, found.lines.length ? found.lines.map(function (line) {
+                        const item = document.createElement("li");
+                        item.textContent = line;
+                        return item;
+                    }) : before);
+                });
+        };
+        const later = function () {
+            clearTimeout(waiting);
+            waiting = setTimeout(ask, 250);
+        };
+        form.addEventListener("input", later);
+        form.addEventListener("change", later);
+        ask();
+    }
+
+    document.addEventListener("DOMContentLoaded", function () {
+        follow();
+        document.querySelectorAll("[data-af-preview]").forEach(preview);
+    });
 })();

@@ -1,0 +1,3 @@
+from . import maintenance, slis, slos
+
+__all__ = ["maintenance", "slis", "slos"]
