@@ -19,6 +19,7 @@ from financial.services.record_costs import CONFLICT, record_costs
 from .budgets import seed_budgets
 from .experiments import seed_experiments
 from .fleet import AGENTS, TEAMS
+from .service_levels import seed_service_levels
 from .traffic import SOURCE, demo_events
 
 DAYS: Final = 90
@@ -29,12 +30,14 @@ BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """What there is: the first day of the demo, and how many events, budgets and experiments this call has added."""
+    """What there is: the first day of the demo, and how many events, budgets, experiments and service levels this
+    call has added."""
 
     beginning: date
     added: int
     budgets: int
     experiments: int
+    service_levels: int
 
 
 def seed_demo(
@@ -44,8 +47,8 @@ def seed_demo(
     seed: int = SEED,
     on_batch: Callable[[int], None] = lambda added: None,
 ) -> Seeded:
-    """Record the demo fleet's costs of the last ``days`` days, or of the time since the last call, its budgets
-    and its experiments.
+    """Record the demo fleet's costs of the last ``days`` days, or of the time since the last call, its budgets,
+    its experiments and its service levels.
 
     Repeating it adds nothing but the time that has passed; after a kill it completes what is missing.
     Raises :class:`Conflict` outside of a demo, and for a database that holds costs but no demo's.
@@ -73,7 +76,13 @@ def seed_demo(
             raise AssertionError(f"demo events were refused: {refused}")
         added += len(outcome.accepted)
         on_batch(added)
-    return Seeded(beginning, added, seed_budgets(), seed_experiments(seed=seed))
+    return Seeded(
+        beginning,
+        added,
+        seed_budgets(),
+        seed_experiments(seed=seed),
+        seed_service_levels(seed=seed, days=days),
+    )
 
 
 def _name_the_fleet() -> None:

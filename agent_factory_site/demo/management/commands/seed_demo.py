@@ -14,8 +14,8 @@ from agent_factory_site.demo.seed import DAYS, SEED, seed_demo
 
 class Command(ServiceCommand):
     help = (
-        "Fill a demo database (DEMO=1) with 90 days of a made-up fleet's costs, its budgets and experiments, or "
-        "add the days since the last call. Refuses to run anywhere else."
+        "Fill a demo database (DEMO=1) with 90 days of a made-up fleet's costs, its budgets, experiments and "
+        "service levels, or add the days since the last call. Refuses to run anywhere else."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
