@@ -22,6 +22,7 @@ from financial.models import CostEvent, CostImport
 
 from .experiments import experiments_context
 from .overview import BUDGETS_SHOWN, STACKS, Overview, Period, Row, Stack, read_overview
+from .service_levels import service_levels_context
 
 DEFAULT_STACK = "cost_type"
 MOVING = (CostImport.State.QUEUED, CostImport.State.RUNNING)
@@ -30,7 +31,11 @@ MOVING = (CostImport.State.QUEUED, CostImport.State.RUNNING)
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds ``desk`` to the index page's context: what whoever asks may see."""
     # Not "opts" and its like, which the theme takes for its own.
-    context["desk"] = {**_desk(request), "experiments": experiments_context(request)}
+    context["desk"] = {
+        **_desk(request),
+        "experiments": experiments_context(request),
+        "levels": service_levels_context(request),
+    }
     return context
 
 
