@@ -247,6 +247,9 @@ def test_an_import_is_followed_to_its_end(signed_in: SignIn) -> None:
 
 PAGES = (
     "/admin/", "/admin/financial/costevent/", "/admin/financial/budget/", "/admin/financial/budget/new/",
+    "/admin/operations/slo/", "/admin/operations/slo/new/", "/admin/operations/sli/",
+    "/admin/operations/sli/new/", "/admin/operations/maintenancewindow/",
+    "/admin/operations/maintenancewindow/new/",
     "/admin/financial/budgetoverride/", "/admin/financial/hold/", "/admin/financial/priceversion/",
     "/admin/financial/priceversion/override/",
     "/admin/financial/priceversion/differences/",

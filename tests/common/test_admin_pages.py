@@ -30,6 +30,7 @@ SCREENS = (
     "django_celery_beat/solarschedule", "financial/budget", "financial/budgetoverride",
     "financial/costevent", "financial/costimport", "financial/exchangerate", "financial/hold",
     "financial/ledgerarchive", "financial/priceversion", "financial/unitprice",
+    "operations/maintenancewindow", "operations/sli", "operations/slo",
     "research/exclusiongroup", "research/experiment", "research/holdout",
 )  # fmt: skip
 ADDABLE = (

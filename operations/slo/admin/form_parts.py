@@ -37,6 +37,11 @@ def long_field(label: str, help_text: str = "", *, required: bool = False, rows:
     )
 
 
+def version_field(version: int) -> forms.IntegerField:
+    """The version of the row that a form was made of, sent back with it."""
+    return forms.IntegerField(required=False, initial=version, widget=forms.HiddenInput)
+
+
 class NumberField(forms.CharField):
     """A decimal number as it was written; None when empty. ``divisor`` makes shares of per cents."""
 

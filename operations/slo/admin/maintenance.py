@@ -198,7 +198,7 @@ class MaintenanceWindowAdmin(ReadOnlyAdmin):
             name: request.GET.get(name, "") for name in ("starts_at", "timezone", "duration")
         }
         data |= {"repeats": request.GET.get("repeats", ""), "rrule": request.GET.get("rrule", "")}
-        body = body_of({**data, "name": "preview", "all_slos": True})
+        body = body_of({**data, "timezone": data["timezone"] or "UTC", "name": "preview", "all_slos": True})
         errors: list[FieldError] = []
         parsed = parse_maintenance(body, errors)
         if parsed is None:
@@ -269,7 +269,7 @@ class MaintenanceWindowAdmin(ReadOnlyAdmin):
     def _changed(
         self, request: HttpRequest, window: MaintenanceWindow, form: MaintenanceForm
     ) -> HttpResponse:
-        check = partial(unchanged_since, window.version)
+        check = partial(unchanged_since, form)
         change_maintenance_window(window=window.pk, changes=form.body(), check=check)
         messages.success(request, "The window is changed." if form.changed_data else "Nothing was changed.")
         return self._to(window.pk)

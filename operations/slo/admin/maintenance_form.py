@@ -18,7 +18,7 @@ from agent_factory_site.common.periods import parse_zone
 from operations.slo.models import MaintenanceWindow, Slo
 from operations.slo.services.maintenance import window_body
 
-from .form_parts import long_field, text_field
+from .form_parts import long_field, text_field, version_field
 
 DAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 ONCE, CUSTOM = "once", "custom"
@@ -137,6 +137,7 @@ class MaintenanceForm(forms.Form):
             body = window_body(window)
             wall = window.starts_at.astimezone(parse_zone(window.timezone)).replace(tzinfo=None)
             repeats = preset_of(window.rrule, wall)
+            self.fields["version"] = version_field(window.version)
             self.initial = body | {
                 "starts_at": wall.strftime(FORMAT),
                 "repeats": repeats,

@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from operations.slo.models import Sli
 
-from .form_parts import NumberField, PairsField, long_field, plain, text_field
+from .form_parts import NumberField, PairsField, long_field, plain, text_field, version_field
 
 KIND_WORDS: Final = {
     "ratio": "Ratio: good events of all events",
@@ -89,6 +89,7 @@ class SliForm(forms.Form):
             return
         for name in ("key", "kind", "source"):
             del self.fields[name]
+        self.fields["version"] = version_field(sli.version)
         self.initial = {
             "name": sli.name,
             "threshold": plain(sli.threshold),
@@ -101,4 +102,8 @@ class SliForm(forms.Form):
 
     def body(self) -> dict[str, Any]:
         """What the service takes; an operator that is not named is left to it."""
-        return {name: value for name, value in self.cleaned_data.items() if name != "op" or value}
+        return {
+            name: value
+            for name, value in self.cleaned_data.items()
+            if name != "version" and (name != "op" or value)
+        }

@@ -218,7 +218,7 @@ class SliAdmin(ReadOnlyAdmin):
     def _changed(self, request: HttpRequest, sli: Sli, form: SliForm) -> HttpResponse:
         body = form.body()
         changes = {name: value for name, value in body.items() if name in form.changed_data}
-        change_sli(sli=sli.key, changes=changes, check=partial(unchanged_since, sli.version))
+        change_sli(sli=sli.key, changes=changes, check=partial(unchanged_since, form))
         messages.success(request, "The SLI is changed." if changes else "Nothing was changed.")
         return HttpResponseRedirect(reverse("admin:operations_sli_change", args=[sli.pk]))
 
@@ -272,7 +272,7 @@ def _activity(sli: Sli) -> dict[str, Any]:
     }
 
 
-def unchanged_since(version: int, row: Any) -> None:
-    """Refuses to change a row that somebody else has changed in the meantime."""
-    if row.version != version:
+def unchanged_since(form: forms.Form, row: Any) -> None:
+    """Refuses to change a row that somebody else has changed since the form was made of it."""
+    if form.cleaned_data["version"] not in (None, row.version):
         raise Conflict("changed_meanwhile", "Somebody has changed it in the meantime: look at it again.")

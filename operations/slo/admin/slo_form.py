@@ -28,7 +28,7 @@ from operations.slo.domain.windows import format_duration, minutes_in, nominal_l
 from operations.slo.models import MaintenanceWindow, Sli, Slo
 from operations.slo.services.slos import slo_body
 
-from .form_parts import NamesField, NumberField, long_field, plain, text_field
+from .form_parts import NamesField, NumberField, long_field, plain, text_field, version_field
 from .slo_cells import window_words
 
 ROLLING: Final = "rolling"
@@ -192,6 +192,7 @@ class SloForm(forms.Form):
         if slo is not None:
             del self.fields["key"]
             self.initial = _typed(slo)
+            self.fields["version"] = version_field(slo.version)
 
     def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
         self.fields[name].choices = choices  # type: ignore[attr-defined]

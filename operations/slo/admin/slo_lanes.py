@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from agent_factory_site.common.charts import Lane, Span
+from agent_factory_site.common.charts.lanes import Tone
 from agent_factory_site.common.periods import Interval
 from operations.slo.domain.exclusions import excluded
 from operations.slo.domain.windows import format_duration
@@ -40,7 +41,7 @@ def amount_words(row: BudgetAdjustment) -> str:
     amount = row.events if row.events is not None else row.minutes
     unit = "events" if row.events is not None else "minutes"
     assert amount is not None
-    size = f"{abs(amount):,}" if row.events is not None else plain(abs(row.minutes))
+    size = f"{abs(amount):,}" if isinstance(amount, int) else plain(abs(amount))
     return f"{size} {unit} {'given back' if amount > 0 else 'taken away'}"
 
 
@@ -72,10 +73,10 @@ def _alerts(status: Status, history: History, held: Sequence[Held]) -> list[Span
             f"{one.rule.severity}: {one.rule.text}\n{_times(one.interval.start, one.interval.end, status)}"
         )
         # The shorter rules stand over the longer ones, which hold for longer.
-        tone = "bad" if one.rule.severity == "page" else "warn"
+        tone: Tone = "bad" if one.rule.severity == "page" else "warn"
         spans.append(
             Span(place_in(history, one.interval.start), place_in(history, one.interval.end), words, tone)
-        )  # type: ignore[arg-type]
+        )
     for key, found in now.items():
         since = status.since.get(key)
         if since is not None:
@@ -83,7 +84,7 @@ def _alerts(status: Status, history: History, held: Sequence[Held]) -> list[Span
                 f"{found.state}, {found.rule.severity}: {found.rule.text}\nsince {since:%Y-%m-%d %H:%M} UTC"
             )
             tone = "bad" if found.state == "firing" and found.rule.severity == "page" else "warn"
-            spans.append(Span(place_in(history, since), place_in(history, status.at), words, tone))  # type: ignore[arg-type]
+            spans.append(Span(place_in(history, since), place_in(history, status.at), words, tone))
     return sorted(spans, key=lambda span: span.tone == "bad")
 
 

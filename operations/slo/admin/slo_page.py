@@ -202,7 +202,9 @@ def _periods(
     definition: Definition, moment: datetime, asked: Asked, series: int | None
 ) -> list[dict[str, Any]]:
     """Links to the present period and those before it that have data."""
-    first = SloSeries.objects.filter(pk=series).values_list("first_minute", flat=True).first()
+    first = None
+    if series is not None:
+        first = SloSeries.objects.filter(pk=series).values_list("first_minute", flat=True).first()
     since = moment if first is None else EPOCH + first * _MINUTE
     zone = definition.window.zone  # type: ignore[union-attr]
     found = []
@@ -243,7 +245,7 @@ def _numbers(status: Status, past: bool) -> list[dict[str, Any]]:
         "no_data": "–",
         "exhausts": f"{status.exhaustion.at:%d %b %H:%M}" if status.exhaustion.at else "–",
     }[status.exhaustion.outlook]
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "label": "Level",
             "value": level_text(status.sli),
@@ -374,7 +376,8 @@ def _reports(slo: Slo, series: int | None) -> list[dict[str, Any]]:
 def _remarks(
     adjustments: Sequence[BudgetAdjustment], annotations: Sequence[SloAnnotation], labels: dict[str, str]
 ) -> list[Remark]:
-    actors = actor_words({row.pk: f"{row.actor_kind}:{row.actor_id}" for row in (*adjustments, *annotations)})
+    rows: list[BudgetAdjustment | SloAnnotation] = [*adjustments, *annotations]
+    actors = actor_words({row.pk: f"{row.actor_kind}:{row.actor_id}" for row in rows})
     found = [
         Remark(
             row.at,

@@ -217,7 +217,7 @@ class SloAdmin(ReadOnlyAdmin):
         )
 
     def _changed(self, request: HttpRequest, slo: Slo, form: SloForm) -> HttpResponse:
-        change_slo(slo=slo.pk, changes=form.body(), check=partial(unchanged_since, slo.version))
+        change_slo(slo=slo.pk, changes=form.body(), check=partial(unchanged_since, form))
         messages.success(request, "The SLO is changed." if form.changed_data else "Nothing was changed.")
         return self._to(slo.pk)
 
