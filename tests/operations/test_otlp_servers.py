@@ -68,6 +68,16 @@ def test_a_body_in_chunks_without_a_length_arrives_whole(live_database: str, key
     assert CostEvent.objects.count() == 2
 
 
+def test_a_body_in_chunks_arrives_under_asgi_as_well(live_database: str, key: str) -> None:
+    body = recorded("vercel_ai_json.json")
+    headers = {"Content-Type": "application/json", "X-API-Key": key, "Transfer-Encoding": "chunked"}
+    port = free_port()
+    with web(live_database, port, Path(os.devnull), "asgi", "agent_factory_site.asgi:application"):
+        parts = [body[:5000], body[5000:]]
+        assert post_chunked(f"http://127.0.0.1:{port}", "/v1/traces", parts, headers) == (200, b"{}")
+    assert Run.objects.count() == 2
+
+
 def test_a_body_that_grows_without_end_is_cut_off(live_database: str, key: str) -> None:
     headers = {"Content-Type": "application/json", "X-API-Key": key, "Transfer-Encoding": "chunked"}
     with granian(SITE, live_database, OTLP_MAX_BODY_BYTES="100000") as url:
@@ -137,10 +147,14 @@ def test_spans_of_the_sdk_become_runs_and_money(
 
 
 @contextmanager
-def web(database: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def web(
+    database: str, port: int, log: Path, interface: str = "wsgi", site: str = SITE
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server on a port that stays the same, in a process group of its own, so that all of it can be killed."""
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--blocking-threads", "3", "--no-ws", SITE]
+    command = [sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--no-ws", site]
+    if interface == "wsgi":
+        command += ["--blocking-threads", "3"]
     with log.open("ab") as output:
         server = subprocess.Popen(
             command,

@@ -89,8 +89,11 @@ def received_body(request: HttpRequest, max_bytes: int) -> bytes:
     if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
     stream: Any = request
-    if length is None:
+    if length is None and "wsgi.input" in request.META:
         if not request.META.get("wsgi.input_terminated"):
+            if request.META.get("HTTP_TRANSFER_ENCODING"):
+                # Better refused than taken for empty: this server does not say where the body ends.
+                raise Invalid("bad_content_length", "This server takes bodies with a Content-Length only.")
             return b""
         # Django's own stream is empty where there is no length; the server's ends where the body does.
         stream = request.META["wsgi.input"]
