@@ -110,6 +110,12 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                         _item("Holds", "front_hand", "financial.Hold"),
                         _item("Overrides", "more_time", "financial.BudgetOverride"),
                         _item("Model prices", "sell", "financial.PriceVersion"),
+                        {
+                            "title": "Unpriced models",
+                            "icon": "money_off",
+                            "link": reverse_lazy("admin:operations_run_unpriced"),
+                            "permission": _screen("financial.CostEvent"),
+                        },
                         _item("Unit prices", "straighten", "financial.UnitPrice"),
                         _item("Exchange rates", "currency_exchange", "financial.ExchangeRate"),
                         _item("Imports", "upload_file", "financial.CostImport"),
@@ -145,6 +151,15 @@ def unfold_config(*, debug: bool, production: bool, demo: bool) -> dict[str, Any
                     "title": "Operations",
                     "separator": True,
                     "items": [
+                        _item("Agents", "robot_2", "operations.Agent"),
+                        _item("Runs", "account_tree", "operations.Run"),
+                        {
+                            "title": "Live runs",
+                            "icon": "sensors",
+                            "link": reverse_lazy("admin:operations_run_live"),
+                            "permission": _screen("operations.Run"),
+                        },
+                        _item("Sources", "cell_tower", "operations.TelemetrySource"),
                         _item("Health", "monitor_heart", "operations.HealthCheck"),
                         _item("Published numbers", "monitoring", "common.MetricWatch"),
                     ],

@@ -1,0 +1,5 @@
+"""Screens of those who send telemetry; importing this package registers them."""
+
+from . import sources
+
+__all__ = ["sources"]
