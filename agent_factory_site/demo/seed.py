@@ -19,6 +19,7 @@ from financial.services.record_costs import CONFLICT, record_costs
 from .budgets import seed_budgets
 from .experiments import seed_experiments
 from .fleet import AGENTS, TEAMS
+from .runs import seed_runs
 from .service_levels import seed_service_levels
 from .traffic import SOURCE, demo_events
 
@@ -30,14 +31,14 @@ BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """What there is: the first day of the demo, and how many events, budgets, experiments and service levels this
-    call has added."""
+    """What there is: the first day of the demo, and how much of each this call has added."""
 
     beginning: date
     added: int
     budgets: int
     experiments: int
     service_levels: int
+    runs: int
 
 
 def seed_demo(
@@ -48,7 +49,7 @@ def seed_demo(
     on_batch: Callable[[int], None] = lambda added: None,
 ) -> Seeded:
     """Record the demo fleet's costs of the last ``days`` days, or of the time since the last call, its budgets,
-    its experiments and its service levels.
+    its experiments, its service levels, and the runs of the last week.
 
     Repeating it adds nothing but the time that has passed; after a kill it completes what is missing.
     Raises :class:`Conflict` outside of a demo, and for a database that holds costs but no demo's.
@@ -76,13 +77,11 @@ def seed_demo(
             raise AssertionError(f"demo events were refused: {refused}")
         added += len(outcome.accepted)
         on_batch(added)
-    return Seeded(
-        beginning,
-        added,
-        seed_budgets(),
-        seed_experiments(seed=seed),
-        seed_service_levels(seed=seed, days=days),
-    )
+    budgets, experiments = seed_budgets(), seed_experiments(seed=seed)
+    service_levels = seed_service_levels(seed=seed, days=days)
+    # Last: runs are served what the experiments assign.
+    runs = seed_runs(seed=seed, beginning=beginning, now=now)
+    return Seeded(beginning, added, budgets, experiments, service_levels, runs)
 
 
 def _name_the_fleet() -> None:

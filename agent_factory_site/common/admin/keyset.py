@@ -24,8 +24,11 @@ class KeysetPaginator:
 
     template_name = "common/keyset_pagination.html"
 
-    def __init__(self, per_page: int, newer: str | None, older: str | None) -> None:
+    def __init__(
+        self, per_page: int, newer: str | None, older: str | None, words: tuple[str, str] = ("Newer", "Older")
+    ) -> None:
         self.per_page = per_page
+        self.newer_word, self.older_word = words
         self.newer = newer
         self.older = older
 
@@ -49,7 +52,7 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.multi_page = False
-        self.paginator = KeysetPaginator(self.list_per_page, newer, older)
+        self.paginator = KeysetPaginator(self.list_per_page, newer, older, self.model_admin.pager_words)
 
     def read_page(self, request: HttpRequest, cursor: str | None) -> Page:
         """The rows at ``cursor``."""
@@ -61,6 +64,7 @@ class KeysetAdminMixin(ModelAdmin):  # type: ignore[misc]
     """Put before the admin class of a table that has an index on its ``keyset``."""
 
     keyset: ClassVar[tuple[str, ...]]
+    pager_words: ClassVar[tuple[str, str]] = ("Newer", "Older")
 
     sortable_by = ()
     list_per_page = 100

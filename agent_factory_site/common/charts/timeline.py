@@ -24,6 +24,8 @@ BAR: Final = 12
 INDENT: Final = 14
 MOST_INDENTS: Final = 6
 MOST_LABEL: Final = 260.0
+CROSS: Final = 16.0
+"""The room for the mark of a failure before a bar."""
 FAILED: Final = "var(--af-bad, #b91c1c)"
 _UNITS: Final = ((3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"), (1000, "ms"), (1, "µs"))
 
@@ -108,10 +110,11 @@ def _plot(steps: Sequence[Step], width: float) -> _Plot:
         # So that what has no end reaches beyond all that has.
         end += max((end - start) // 12, 1)
     end = max(end, start + 1)
+    gutter = CROSS if any(step.failed for step in steps) else 0.0
     if width < WIDE_FROM:
-        left, right = 0.0, width - 4
+        left, right = gutter, width - 4
     else:
-        left = min(MOST_LABEL, max(_indent(step) + text_width(step.name) for step in steps)) + 16
+        left = min(MOST_LABEL, max(_indent(step) + text_width(step.name) for step in steps)) + 20 + gutter
         right = width - max((text_width(step.words) for step in steps), default=0) - 12
     return _Plot(left, right, start, end, _ticks(end - start, max(2, int((right - left) // 110))))
 
@@ -157,7 +160,7 @@ def _row(step: Step, plot: _Plot, top: float, height: float, width: float, colou
     # What took next to no time is seen all the same.
     long = max(right - left, 2.0)
     left = min(left, plot.right - long)
-    room = width * 0.6 if tall else plot.left - 16
+    room = width * 0.6 if tall else plot.left - 12 - (CROSS if step.failed else 0)
     parts = [
         element("title", clean(_words(step, plot))),
         element("rect", x=0, y=top, width=width, height=height, fill_opacity=0, class_="af-chart-slot"),
@@ -169,17 +172,15 @@ def _row(step: Step, plot: _Plot, top: float, height: float, width: float, colou
         ),
     ]  # fmt: skip
     if step.failed:
-        parts.append(_cross(left, middle, plot))
+        parts.append(_cross(left, middle))
     if step.words:
         parts.append(text(width, words_at, step.words, text_anchor="end"))
     group = element("g", *parts)
     return element("a", group, href=step.link) if step.link else group
 
 
-def _cross(left: float, middle: float, plot: _Plot) -> str:
-    """A cross before the bar, or within its beginning where there is no room before it."""
-    x = left - 8 if left - 14 > plot.left else left + 6
-    arms = f"M{number(x - 3.5)} {number(middle - 3.5)}l7 7m0 -7l-7 7"
+def _cross(left: float, middle: float) -> str:
+    arms = f"M{number(left - 11.5)} {number(middle - 3.5)}l7 7m0 -7l-7 7"
     return element("path", d=arms, stroke=FAILED, stroke_width=2, stroke_linecap="round", fill="none")
 
 

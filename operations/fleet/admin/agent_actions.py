@@ -30,6 +30,7 @@ from operations.fleet.services.switch import kill_agent, pause_agent, resume_age
 from .agent_forms import AgentForm, ClaimForm, MergeForm, ReasonForm, RenameForm, ResumeForm
 
 WRITE = "operations:write"
+ADMIN = "operations:admin"
 
 
 def page_of(agent: UUID | str) -> str:
@@ -56,6 +57,10 @@ class AgentActions(ReadOnlyAdmin):
     def has_keep_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """An agent in use."""
         return self._is(request, object_id, archived_at=None)
+
+    def has_merge_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """It cannot be undone: whoever administers operations."""
+        return holds_scope(request, ADMIN) and self.has_keep_permission(request, object_id)
 
     def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """An agent that runs."""
@@ -236,7 +241,7 @@ class AgentActions(ReadOnlyAdmin):
         messages.success(request, f"It is called {changed.key} now; {agent.key} leads to it still.")
         return HttpResponseRedirect(page_of(agent.pk))
 
-    @action(description="Merge", icon="merge", permissions=["keep"], url_path="merge")
+    @action(description="Merge", icon="merge", permissions=["merge"], url_path="merge")
     def merge(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         agent = self._found(request, object_id)
         return service_form_page(
@@ -244,7 +249,7 @@ class AgentActions(ReadOnlyAdmin):
             request,
             form=partial(MergeForm, suggest_url=reverse("admin:operations_agent_suggest")),
             perform=lambda form: self._merged(request, agent, form),
-            permitted=self.has_keep_permission(request, object_id),
+            permitted=self.has_merge_permission(request, object_id),
             title=f"Merge {agent.key} into another agent",
             intro="For one agent under two names. All names of this one lead to the other from now on, this one is "
             "put away, and what both did and cost is shown together. It cannot be undone.",

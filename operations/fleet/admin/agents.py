@@ -19,7 +19,7 @@ from unfold.decorators import display
 from agent_factory_site.common.admin.base import holds_scope
 from agent_factory_site.common.admin.keyset import KeysetAdminMixin
 from agent_factory_site.common.charts import money_format, sparkline
-from agent_factory_site.common.templatetags.agent_factory import ago
+from agent_factory_site.common.templatetags.agent_factory import ago, unknown
 from operations.fleet.models import Agent, AgentAlias
 from operations.fleet.selectors.agent_figures import WINDOW, AgentFigures, agent_figures
 
@@ -37,9 +37,10 @@ class AgentAdmin(KeysetAdminMixin, AgentActions):
 
     scopes: ClassVar = {"view": "operations:read"}
     keyset = ("key",)
+    pager_words = ("Previous", "Next")
 
     list_display = (
-        "shown_name", "switch", "health", "spent", "runs_of", "succeeded", "p50", "p95", "last_seen", "owned_by",
+        "shown_name", "owned_by", "switch", "health", "spent", "runs_of", "succeeded", "latency", "last_seen",
     )  # fmt: skip
     list_display_links = ("shown_name",)
     list_filter = AGENT_FILTERS
@@ -107,13 +108,14 @@ class AgentAdmin(KeysetAdminMixin, AgentActions):
             return shown
         shape = sparkline(
             title=f"Spend by day of {agent}",
-            values=figures.daily,
+            # Without today, which is not over and would look like a fall.
+            values=figures.daily[:-1],
             style=money_format(settings.BASE_CURRENCY),
             width=84,
             height=22,
         )
         return format_html(
-            '<span class="af-trend"><span class="af-trend-line">{}</span><span>{} {}</span></span>',
+            '<span class="af-trend"><span>{1}<br>{2}</span><span class="af-trend-line">{0}</span></span>',
             shape,
             shown,
             change(figures.amount, figures.before),
@@ -134,13 +136,17 @@ class AgentAdmin(KeysetAdminMixin, AgentActions):
     def succeeded(self, agent: Any) -> SafeString:
         return success(agent.figures.runs)
 
-    @display(description="p50")
-    def p50(self, agent: Any) -> SafeString:
-        return seconds(agent.figures.p50)
-
-    @display(description="p95")
-    def p95(self, agent: Any) -> SafeString:
-        return seconds(agent.figures.p95)
+    @display(description="Latency")
+    def latency(self, agent: Any) -> SafeString:
+        figures: AgentFigures = agent.figures
+        if figures.p50 is None:
+            return unknown()
+        return format_html(
+            '<span title="Half of the runs took at most this">{}</span><br>'
+            '<span class="af-plain af-nowrap" title="95 % of the runs took at most this">p95 {}</span>',
+            seconds(figures.p50),
+            seconds(figures.p95),
+        )
 
     @display(description="Last seen")
     def last_seen(self, agent: Agent) -> SafeString:

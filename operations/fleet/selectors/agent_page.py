@@ -121,7 +121,7 @@ def _budgets(agent: Agent, family: Family) -> list[tuple[Budget, BudgetStatus]]:
 
 
 def _slos(family: Family) -> list[Slo]:
-    about = Q(entity__in=family.entities) | Q(sli__source="runs", sli__source_filter__agent__in=family.names)
+    about = Q(owner__in=family.entities) | Q(sli__source="runs", sli__source_filter__agent__in=family.names)
     return list(
         Slo.objects.filter(about, archived_at=None).select_related("sli").order_by("key")[:ROWS_SHOWN]
     )
