@@ -125,9 +125,10 @@ def _told(events: list[CostInput], served: Mapping[tuple[str, str], str], now: d
     """What a trace would have told of a run: times that the ledger does not know are made up from its id."""
     first = events[0]
     agent = _BY_KEY[first.entity_id]
-    digest = hashlib.sha256(first.run_id.encode()).digest()
+    run_id = first.run_id or ""
+    digest = hashlib.sha256(run_id.encode()).digest()
     trace, root = digest[:16], digest[16:24]
-    dice = Random(first.run_id)  # noqa: S311  # nosec B311
+    dice = Random(run_id)  # noqa: S311  # nosec B311
     steps = list(_steps(events, trace, root, dice))
     start = min(step.start for step in steps) - dice.randrange(20_000, 90_000)
     end = max(step.end or step.start for step in steps) + dice.randrange(5_000, 60_000)
@@ -138,7 +139,7 @@ def _told(events: list[CostInput], served: Mapping[tuple[str, str], str], now: d
     variant = served.get((agent.experiment, user))
     tags = first.tags or {}
     root_step = StepSaid(
-        run_id=first.run_id,
+        run_id=run_id,
         kind="agent",
         start=start,
         end=None if running else end,
@@ -150,7 +151,7 @@ def _told(events: list[CostInput], served: Mapping[tuple[str, str], str], now: d
     )
     answered = next((call for call in calls if not call.failed and call.first_token is not None), None)
     run = RunSaid(
-        run_id=first.run_id,
+        run_id=run_id,
         agent=agent.key,
         status="running" if running else "failed" if failed else "ok",
         start=start,
@@ -192,7 +193,7 @@ def _steps(events: list[CostInput], trace: bytes, root: bytes, dice: Random) -> 
             error_type, message = dice.choice(ERRORS) if failed else ("", "")
             took = max(60_000, min(int(length * SECOND), room))
             yield StepSaid(
-                run_id=event.run_id,
+                run_id=event.run_id or "",
                 kind="inference",
                 start=start,
                 end=start + took,
@@ -203,8 +204,8 @@ def _steps(events: list[CostInput], trace: bytes, root: bytes, dice: Random) -> 
                 failed=failed,
                 error_type=error_type,
                 error_message=message,
-                provider=event.provider,
-                model=event.model,
+                provider=event.provider or "",
+                model=event.model or "",
                 usage={
                     name: count
                     for name in usage.__struct_fields__
@@ -220,7 +221,7 @@ def _steps(events: list[CostInput], trace: bytes, root: bytes, dice: Random) -> 
         else:
             took = max(15_000, min(int(dice.lognormvariate(-1.2, 0.6) * SECOND), 8 * SECOND))
             yield StepSaid(
-                run_id=event.run_id,
+                run_id=event.run_id or "",
                 kind="tool",
                 start=start,
                 end=start + took,

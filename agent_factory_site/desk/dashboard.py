@@ -21,6 +21,7 @@ from financial.admin.imports import import_progress
 from financial.models import CostEvent, CostImport
 
 from .experiments import experiments_context
+from .fleet import fleet_context
 from .overview import BUDGETS_SHOWN, STACKS, Overview, Period, Row, Stack, read_overview
 from .service_levels import service_levels_context
 
@@ -35,6 +36,7 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
         **_desk(request),
         "experiments": experiments_context(request),
         "levels": service_levels_context(request),
+        "fleet": fleet_context(request),
     }
     return context
 

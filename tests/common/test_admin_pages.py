@@ -31,6 +31,7 @@ SCREENS = (
     "financial/costevent", "financial/costimport", "financial/exchangerate", "financial/hold",
     "financial/ledgerarchive", "financial/priceversion", "financial/unitprice",
     "operations/maintenancewindow", "operations/sli", "operations/slo",
+    "operations/agent", "operations/run", "operations/run/live", "operations/telemetrysource",
     "research/exclusiongroup", "research/experiment", "research/holdout",
 )  # fmt: skip
 ADDABLE = (

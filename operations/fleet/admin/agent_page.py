@@ -10,7 +10,15 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from agent_factory_site.common.charts import Series, Slot, bar_chart, count_format, money_format
+from agent_factory_site.common.charts import (
+    THEMED,
+    Palette,
+    Series,
+    Slot,
+    bar_chart,
+    count_format,
+    money_format,
+)
 from agent_factory_site.common.selectors.audit_events import find_audit_events
 from financial.admin.budget_cells import period_words, state_words, used_bar, whose
 from financial.selectors.entity_spend import day_number, series_by_day
@@ -23,6 +31,17 @@ from .cells import change, costs_url, health_badge, runs_url, seconds, span, spe
 from .run_rows import run_row
 
 CHANGES_SHOWN: Final = 20
+OUTCOMES: Final = Palette(
+    (
+        "var(--af-series-2, #0d9488)",
+        "var(--af-bad, #b91c1c)",
+        "var(--af-series-3, #d97706)",
+        THEMED.series[0],
+    ),
+    THEMED.other,
+    THEMED.ground,
+)
+"""Colours that say how runs ended: those that failed are red."""
 HALF: Final = 520.0
 """The width of half a page, in pixels."""
 COST_TYPES: Final = {"llm": "LLM"}
@@ -138,7 +157,6 @@ def _charts(agent: Agent, figures: AgentFigures, days: list[date], *, today: dat
         Series("cancelled", [one.cancelled for one in sums]),
         Series("running", [one.started - one.ended for one in sums]),
     ]
-    seen = [one for index, one in enumerate(outcomes) if index < 2 or any(one.values)]
 
     def slots(link: str) -> list[Slot]:
         return [
@@ -166,8 +184,9 @@ def _charts(agent: Agent, figures: AgentFigures, days: list[date], *, today: dat
         "runs": bar_chart(
             title="Runs by day",
             slots=slots("runs"),
-            series=seen if any(one.started for one in sums) else [],
+            series=outcomes if any(one.started for one in sums) else [],
             style=count_format(),
+            palette=OUTCOMES,
             empty="No runs in these 30 days.",
             width=HALF,
             height=230,

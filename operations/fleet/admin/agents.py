@@ -111,7 +111,7 @@ class AgentAdmin(KeysetAdminMixin, AgentActions):
             # Without today, which is not over and would look like a fall.
             values=figures.daily[:-1],
             style=money_format(settings.BASE_CURRENCY),
-            width=84,
+            width=64,
             height=22,
         )
         return format_html(

@@ -54,7 +54,7 @@ def _row(run: Run) -> dict[str, Any]:
     return {
         "id": str(run.pk),
         "url": reverse("admin:operations_run_change", args=[run.pk]),
-        "started": f"{run.started_at:%H:%M:%S}",
+        "started": f"{run.started_at:%m-%d %H:%M:%S}",
         "started_full": f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC",
         "agent": str(run.agent),
         "agent_url": reverse("admin:operations_agent_change", args=[run.agent_id]),

@@ -118,8 +118,10 @@ def _charges(keys: Collection[UUID]) -> dict[UUID, tuple[UUID, int, bool]]:
     found = list(events)
     for start in range(0, len(found), _CHUNK):
         part = found[start : start + _CHUNK]
-        rows = CostEvent.objects.filter(Q(pk__in=part) | Q(corrects__in=part))
-        for pk, corrects, amount, unpriced in rows.values_list("pk", "corrects", "base_amount", "unpriced"):
+        charges = CostEvent.objects.filter(Q(pk__in=part) | Q(corrects__in=part))
+        for pk, corrects, amount, unpriced in charges.values_list(
+            "pk", "corrects", "base_amount", "unpriced"
+        ):
             place = sums[corrects if corrects in sums else pk]
             place[0] += amount
             place[1] += unpriced

@@ -81,7 +81,7 @@ class TelemetrySourceAdmin(ReadOnlyAdmin):
 
     @display(description="API key")
     def key_name(self, source: TelemetrySource) -> SafeString:
-        return format_html('<code class="af-code">{}</code>', source.key or "–")
+        return format_html('<code class="af-code af-nowrap">{}</code>', source.key or "–")
 
     @display(description="SDK")
     def sdk_name(self, source: TelemetrySource) -> str:
