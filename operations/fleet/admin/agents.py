@@ -93,7 +93,7 @@ class AgentAdmin(KeysetAdminMixin, AgentActions):
         deed = "pause" if agent.state == Agent.State.ACTIVE else "resume"
         url = reverse(f"admin:operations_agent_{deed}", args=[agent.pk])
         link = render_to_string("financial/dialog_link.html", {"url": url, "words": deed.capitalize()})
-        return format_html('<span class="af-switch">{} {}</span>', shown, SafeString(link))  # nosec B703
+        return format_html('<span class="af-switch">{} {}</span>', shown, link)
 
     @display(description="Health")
     def health(self, agent: Any) -> SafeString:
