@@ -78,7 +78,9 @@ def level_chart(
         slots=slots,
         series=[Series("Level", _padded(values, slots))],
         style=_levels(values, float(status.definition.target)),
-        lines=[Mark("Objective", float(status.definition.target))],
+        lines=[Mark("Objective", float(status.definition.target))]
+        if any(value is not None for value in values)
+        else [],
         lanes=lanes,
         from_zero=False,
         empty="No data in this window.",
@@ -152,8 +154,8 @@ def _padded(values: Sequence[float | None], slots: Sequence[Slot]) -> list[float
 
 
 def heat_picture(hours: Sequence[Hour], zone: tzinfo, by_slices: bool, width: float) -> SafeString | str:
-    """Bad minutes by day and hour of the zone; nothing to draw is an empty text."""
-    if not hours:
+    """Bad minutes by day and hour of the zone; without data it is an empty text."""
+    if all(hour.bad_minutes is None for hour in hours):
         return ""
     found = {hour.start.astimezone(zone).replace(tzinfo=None): hour for hour in hours}
     days = sorted({local.date() for local in found})
