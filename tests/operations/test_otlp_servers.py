@@ -6,16 +6,18 @@ import gzip
 import http.client
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from django.db import connection
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -45,11 +47,11 @@ def key() -> str:
 
 def post_chunked(url: str, path: str, parts: list[bytes], headers: dict[str, str]) -> tuple[int, bytes]:
     """Send a body in chunks, without a length."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-    connection.request("POST", path, iter(parts), headers, encode_chunked=True)
-    response = connection.getresponse()
+    caller = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    caller.request("POST", path, iter(parts), headers, encode_chunked=True)
+    response = caller.getresponse()
     answer = response.status, response.read()
-    connection.close()
+    caller.close()
     return answer
 
 
@@ -246,3 +248,35 @@ PRELUDE = """
 import django
 django.setup()
 """
+
+
+@contextmanager
+def writers_shut_out(url: str) -> Iterator[None]:
+    """Hold, from outside, what a batch of spans needs to be written."""
+    if connection.vendor == "postgresql":
+        with closing(connection.get_new_connection(connection.get_connection_params())) as other:
+            other.execute("LOCK TABLE operations_trace IN ACCESS EXCLUSIVE MODE")
+            yield
+        return
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_locked_database_is_said_before_exporters_give_up(live_database: str, key: str) -> None:
+    headers = {"Content-Type": "application/json", "X-API-Key": key}
+    body = recorded("vercel_ai_json.json")
+    with granian(SITE, live_database) as url:
+
+        def post() -> tuple[int, str | None]:
+            # Ten seconds is what the exporters of all languages wait, and then the batch is lost.
+            caller = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+            caller.request("POST", "/v1/traces", body, headers)
+            answer = caller.getresponse()
+            return answer.status, answer.getheader("Retry-After")
+
+        with writers_shut_out(live_database):
+            assert post() == (503, "2")
+        assert post() == (200, None)
+    assert Run.objects.count() == 2

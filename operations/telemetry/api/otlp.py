@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from agent_factory_site.common.api.authentication import KeyPrincipal
 from agent_factory_site.common.api.bodies import received_body
 from agent_factory_site.common.api.views import ApiView
+from agent_factory_site.common.db.patience import waiting_at_most
 from agent_factory_site.common.errors import DomainError
 from operations.telemetry.domain import answers
 from operations.telemetry.domain.decode import MEDIA_TYPES, Form, decode_traces, form_of
@@ -32,6 +33,8 @@ from .authentication import ExporterAuthentication
 
 RETRY_SECONDS: Final = 2
 """What a client waits before it sends a batch again that found the database busy."""
+PATIENCE_SECONDS: Final = 4
+"""How long a request waits for the database: exporters give a batch up after ten seconds, with all retries."""
 
 _CODES: Final = {
     400: answers.INVALID_ARGUMENT,
@@ -56,6 +59,14 @@ class ExporterView(ApiView):
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         return [ExporterAuthentication()]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            with waiting_at_most(PATIENCE_SECONDS):
+                return super().dispatch(request, *args, **kwargs)
+        except (OperationalError, InterfaceError) as error:
+            # Not even a connection.
+            return refusal(request, error)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
         # The form of the answer is that of the request, whatever the client accepts.

@@ -25,6 +25,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """One connection; the queue that it stands in lies beside the database file."""
 
     _turns: Turns | None = None
+    _patience: float | None = None
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> sqlite3.Connection:
         connection: sqlite3.Connection = super().get_new_connection(conn_params)
@@ -45,6 +46,25 @@ class DatabaseWrapper(base.DatabaseWrapper):
         cursor: _Cursor = self.connection.cursor(factory=_Cursor)
         cursor.wrapper = self
         return cursor
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Wait within the block at most so long for a turn, and for the file."""
+        before, self._patience = self._patience, seconds
+        self._wait_for_file()
+        try:
+            yield
+        finally:
+            self._patience = before
+            self._wait_for_file()
+
+    def _timeout(self) -> float:
+        given = self.settings_dict["OPTIONS"].get("timeout", 5.0)
+        return float(given if self._patience is None else self._patience)
+
+    def _wait_for_file(self) -> None:
+        if self.connection is not None:
+            self.connection.execute(f"PRAGMA busy_timeout={round(self._timeout() * 1000)}")
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -82,7 +102,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _take_turn(self) -> None:
         if self._turns is None:
             return
-        timeout = float(self.settings_dict["OPTIONS"].get("timeout", 5.0))
+        timeout = self._timeout()
         try:
             self._turns.acquire(timeout)
         except TimeoutError as error:
