@@ -117,6 +117,21 @@ def test_json_takes_ids_of_any_case_and_numbers_as_text_or_numbers_and_ignores_t
     assert decoded.spans[0].start == NOON
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"cut \ud83d", "cut \ufffd"),
+        (rb"\uDE00 cut", "\ufffd cut"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (rb"\\ud83d is text \udc00", "\\ud83d is text \ufffd"),
+    ],
+)
+def test_halves_of_characters_as_javascript_leaves_them_cost_nothing(written: bytes, read: str) -> None:
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [json_span(name="here")]}]}]}).encode()
+    decoded = decode_traces(body.replace(b"here", written), "json")
+    assert [one.name for one in decoded.spans] == [read]
+
+
 def test_snake_case_is_not_the_json_form() -> None:
     assert codes(js({"trace_id": ID, "span_id": "0000000000000001"})) == [(0, "bad_trace_id")]
 

@@ -7,6 +7,7 @@ strings or numbers, names are lowerCamelCase only, and unknown fields are ignore
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,8 +32,13 @@ from .spans import (
 
 NOT_TRACES: Final = (
     'The body is not an ExportTraceServiceRequest in JSON: an object with "resourceSpans". '
-    "Logs and metrics have paths of their own."
+    "It is damaged or cut off, or has logs or metrics, which have paths of their own."
 )
+_SURROGATES: Final = re.compile(
+    rb"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+"""Escapes one after the other, so that a backslash that is itself escaped begins none."""
 _INT64: Final = range(-(2**63), 2**63)
 _Int = int | str | None
 
@@ -105,7 +111,7 @@ def decode_json(body: bytes, bounds: Bounds, wanted: Wanted) -> Decoded:
     try:
         request = _request.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise bad_body(NOT_TRACES) from None
+        request = _mended(body)
     if request.resource_spans is None and (bytes(request.resource_logs) or bytes(request.resource_metrics)):
         raise bad_body(NOT_TRACES)
     held = sum(
@@ -133,6 +139,20 @@ def decode_json(body: bytes, bounds: Bounds, wanted: Wanted) -> Decoded:
                     cut += span.dropped
                 index += 1
     return Decoded(spans, rejected, cut)
+
+
+def _mended(body: bytes) -> _Request:
+    """The request of a body that did not decode, if halves of surrogate pairs were all that was wrong.
+
+    JavaScript writes such when a text was cut within a character; they become U+FFFD.
+    """
+    if b"\\ud" not in body and b"\\uD" not in body:
+        raise bad_body(NOT_TRACES)
+    whole = _SURROGATES.sub(lambda found: rb"\ufffd" if found["half"] else found[0], body)
+    try:
+        return _request.decode(whole)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise bad_body(NOT_TRACES) from None
 
 
 def _span(raw: msgspec.Raw, origin: Origin, index: int, bounds: Bounds, wanted: Wanted) -> Span | Rejected:

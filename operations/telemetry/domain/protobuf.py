@@ -26,7 +26,10 @@ from .spans import (
     sound_times,
 )
 
-NOT_TRACES: Final = "The body is not an ExportTraceServiceRequest: logs and metrics have paths of their own."
+NOT_TRACES: Final = (
+    "The body is not an ExportTraceServiceRequest: it is damaged or cut off, or has logs or metrics, which have "
+    "paths of their own."
+)
 
 
 def protobuf_implementation() -> str:
