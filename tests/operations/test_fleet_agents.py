@@ -124,3 +124,11 @@ def test_an_agent_shows_its_health(api):
     )
     assert made.status_code == 201, made.content
     assert api.get("/agents/bot").json()["health"] == [{"key": "bot-beat", "state": "unknown", "since": None}]
+
+
+def test_an_agent_whose_name_has_slashes_is_reached_by_it(api):
+    assert api.post("/runs", {"agent": "team/bot"}).status_code == 201
+    assert api.post("/agents/team/bot/pause", {"reason": "too dear"}).json()["state"] == "paused"
+    assert api.get("/agents/team%2Fbot").json()["key"] == "team/bot"
+    assert api.post("/runs", {"agent": "team/bot"}).status_code == 423
+    assert api.post("/agents/team%2Fbot/resume", {}).json()["state"] == "active"
