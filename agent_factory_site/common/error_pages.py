@@ -7,6 +7,7 @@ from http import HTTPStatus
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.views.decorators.csrf import csrf_exempt
 
 from .actors import current_request_id
 from .api import problems
@@ -44,6 +45,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _answer(request, 403, "csrf_failed", detail)
 
 
+@csrf_exempt
 def unknown_api_path(request: HttpRequest) -> HttpResponse:
     """The last pattern below ``/api``."""
     detail = "There is nothing at this path."
