@@ -141,3 +141,15 @@ def test_odd_values_do_no_harm(api):
     assert api.post("/events", "nonsense").status_code == 400
     assert send(api, [1])["rejected"][0]["errors"][0]["code"] == "not_an_object"
     assert not math.isnan(Run.objects.get().latency)
+
+
+def test_the_first_token_of_a_run_is_that_of_its_first_call_that_streamed(api: Api) -> None:
+    end = float(int(time.time()))
+    calls = [
+        payload("late", stream=True, startTime=end - 3, completionStartTime=end - 2.5, endTime=end - 2),
+        payload("whole", startTime=end - 5, completionStartTime=end - 4, endTime=end - 4),
+        payload("early", stream=True, startTime=end - 4, completionStartTime=end - 3.25, endTime=end - 3),
+    ]
+    for call in calls:
+        assert api.post("/events", call).status_code == 200
+    assert run_of("litellm:trace-1").first_token == 1_750_000

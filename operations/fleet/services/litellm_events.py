@@ -137,6 +137,7 @@ def _runs(calls: Sequence[LiteLLMCall]) -> list[RunSaid]:
                 shared=True,
                 source="events",
                 error_type=last.error_type if status == "failed" else "",
+                first_token=_first_token(some, before),
                 user=next((one.user for one in some if one.user), before.user if before else ""),
                 session=next((one.session for one in some if one.session), before.session if before else ""),
                 calls=len(some) + (before.calls if before else 0),
@@ -146,6 +147,15 @@ def _runs(calls: Sequence[LiteLLMCall]) -> list[RunSaid]:
             )
         )
     return made
+
+
+def _first_token(some: Sequence[LiteLLMCall], before: RunSaid | None) -> int | None:
+    """From the start of the run to the first token of its first call that streamed, in microseconds."""
+    start = min([one.start for one in some] + ([before.start] if before else []))
+    at = [one.start + one.first_token for one in some if one.first_token is not None]
+    if before is not None and before.first_token is not None:
+        at.append(before.start + before.first_token)
+    return min(at) - start if at else None
 
 
 class _Charged(msgspec.Struct, frozen=True):
