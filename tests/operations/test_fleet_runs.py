@@ -30,6 +30,7 @@ from operations.slo.services.slis import create_sli
 from tests.research.experiment_setup import running
 
 from .fleet_world import Api, booked, charge, correct, paid, results, run_of, span_run, tell
+from .test_fleet_litellm import payload
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NANO = 10**9
@@ -248,6 +249,30 @@ def test_the_usage_of_a_run_is_not_charged_beside_that_of_its_steps(api):
     api.post(f"/runs/{run_id}/steps", {"steps": [{"step_id": "1", "kind": "inference", "cost": paid("1")}]})
     done = finish(api, run_id, usage=paid("1"))
     assert (done["cost"], done["compared_cost"], done["under_reported"]) == ("1.00", "1.00", False)
+
+
+def test_steps_that_come_after_the_usage_of_their_run_are_compared(api):
+    run_id = start(api)
+    finish(api, run_id, usage=paid("1"))
+    steps = [{"step_id": name, "kind": "inference", "cost": paid("0.5")} for name in ("1", "finish")]
+    assert api.post(f"/runs/{run_id}/steps", {"steps": steps}).json()["accepted"] == 2
+    shown = api.get(f"/runs/{run_id}").json()
+    assert (shown["cost"], shown["compared_cost"], shown["under_reported"]) == ("1.00", "1.00", False)
+    assert booked() == NANO
+    # So is what LiteLLM tells of it later.
+    said = {"spend_logs_metadata": {"agent_factory.run_id": run_id}}
+    assert api.post("/events", payload(metadata=said)).json()["accepted"] == 1
+    assert booked() == NANO
+    assert run_of(run_id).under_reported
+
+
+def test_steps_are_charged_by_themselves_whatever_their_ids_and_those_of_their_runs(api):
+    for run_id, step_id in (("a", "b/c"), ("a/b", "c"), ("a", "finish")):
+        api.post("/runs", {"agent": "bot", "run_id": run_id})
+        step = {"step_id": step_id, "kind": "inference", "cost": paid("1")}
+        assert api.post(f"/runs/{run_id}/steps", {"steps": [step]}).json()["accepted"] == 1
+    assert (run_of("a").cost, run_of("a/b").cost, booked()) == (2 * NANO, NANO, 3 * NANO)
+    assert finish(api, "a", usage=paid("2"))["compared_cost"] == "2.00"
 
 
 def place_hold(amount: str) -> str:

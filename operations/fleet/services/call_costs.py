@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, Literal
@@ -14,8 +14,8 @@ from django.db import transaction
 
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, NotFound
 from agent_factory_site.common.money import parse_amount
-from financial.domain.cost_input import CostInput
-from financial.models import Hold
+from financial.domain.cost_input import CostInput, event_key
+from financial.models import CostEventKey, Hold
 from financial.services.entries import work_out_entries
 from financial.services.hold_settling import Settling, find_hold, release_hold, settle_hold
 from financial.services.record_costs import record_costs
@@ -25,14 +25,16 @@ from .agents import AGENT, KnownAgent
 
 SOURCE: Final = "runs"
 MAX_EVENT_ID: Final = 255
+WHOLE_RUN: Final = "(whole run)"
+"""Stands for the step where the end of a run says what all of it used: no id of a step has a space."""
 
 Charged = Literal["recorded", "settled", "elsewhere"]
 """Recorded by itself, as the settlement of its hold, or not: the hold was settled with something else."""
 
 
-def cost_event(run_id: str, step_id: str) -> str:
-    """The event id of what a step, or with ``finish`` a whole run, is charged under."""
-    name = f"{run_id}/{step_id}"
+def cost_event(run_id: str, step_id: str = WHOLE_RUN) -> str:
+    """The event id of what a step, or a whole run, is charged under: ids of both may have slashes."""
+    name = f"{run_id} {step_id}"
     return name if len(name) <= MAX_EVENT_ID else hashlib.sha256(name.encode()).hexdigest()
 
 
@@ -64,6 +66,13 @@ def cost_of(
         currency=call.currency,
         run_id=run_id,
     )
+
+
+def charged_as_whole(run_ids: Collection[str]) -> set[str]:
+    """The runs whose end said what they used and was charged: their calls are not charged beside that."""
+    keys = {event_key(SOURCE, cost_event(run_id)): run_id for run_id in run_ids}
+    found = CostEventKey.objects.filter(key__in=keys).values_list("key", flat=True)
+    return {keys[key] for key in found}
 
 
 def worth_of(costs: Sequence[CostInput]) -> list[int | None]:

@@ -20,7 +20,7 @@ from operations.fleet.domain.step_said import StepSaid
 from operations.fleet.models import API_PART, RunPart, Step, own_step_key, run_key
 
 from .agents import KnownAgent, register_agents, touch_agents
-from .call_costs import cost_of, worth_of
+from .call_costs import charged_as_whole, cost_of, worth_of
 from .record_runs import finish_recording, record_runs
 from .record_steps import record_steps
 from .run_costs import claim_charging
@@ -181,6 +181,7 @@ def _charge(
         if one.usage is not None and not one.cached
     }
     ours = claim_charging(run_ids={fresh[index].run_id for index in costs}, path="api")
+    ours -= charged_as_whole(ours)
     mine = [index for index in costs if fresh[index].run_id in ours]
     recorded = record_costs(costs=[costs[index] for index in mine])
     for place, errors in recorded.rejected.items():

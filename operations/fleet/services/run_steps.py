@@ -20,7 +20,16 @@ from operations.fleet.domain.step_said import StepSaid
 from operations.fleet.models import Step, own_step_key
 
 from .agents import KnownAgent
-from .call_costs import SOURCE, cost_event, cost_of, is_settled, nano, settle_with_cost, worth_of
+from .call_costs import (
+    SOURCE,
+    charged_as_whole,
+    cost_event,
+    cost_of,
+    is_settled,
+    nano,
+    settle_with_cost,
+    worth_of,
+)
 from .open_runs import Control, control_of, open_run, other_entities, tell, time_errors
 from .record_runs import finish_recording, record_runs
 from .record_steps import record_steps
@@ -123,6 +132,7 @@ def _charge(
                 cost_type="llm" if step.kind in CALLS else "tool" if step.kind == "tool" else "other",
             )
     ours = bool(costs) and bool(claim_charging(run_ids=[row.run_id], path="api"))
+    ours = ours and not charged_as_whole([row.run_id])
     charged: set[int] = set()
     if ours:
         charged = _record(fresh, costs, owner, outcome)

@@ -206,7 +206,7 @@ def _charge(
     if finish.usage is not None:
         cost = cost_of(
             call=finish.usage,
-            event_id=cost_event(row.run_id, "finish"),
+            event_id=cost_event(row.run_id),
             occurred_at=at,
             run_id=row.run_id,
             agent=agent,
