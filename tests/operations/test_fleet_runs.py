@@ -392,3 +392,14 @@ def test_runs_are_listed_by_what_is_asked(api):
     assert page["next"] is not None
     assert api.get("/runs?nonsense=1").status_code == 400
     assert api.get("/runs?agent=nobody").status_code == 404
+
+
+def test_a_hold_that_is_mistyped_is_said_where_it_is_given(api):
+    assert errors(api.post("/runs", {"agent": "bot", "hold_id": "hold-1"})) == [("/hold_id", "bad_id")]
+    run_id = start(api)
+    step = {"step_id": "1", "kind": "inference", "cost": paid("1"), "hold_id": "hold-1"}
+    refused = api.post(f"/runs/{run_id}/steps", {"steps": [step]}).json()["rejected"]
+    assert [one["pointer"] for each in refused for one in each["errors"]] == ["/hold_id"]
+    ending = {"status": "ok", "hold_id": "hold-1"}
+    assert errors(api.post(f"/runs/{run_id}/finish", ending)) == [("/hold_id", "bad_id")]
+    assert (booked(), run_of(run_id).status) == (0, "running")

@@ -6,6 +6,7 @@ import math
 import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -117,7 +118,17 @@ def check_run(run: RunInput) -> list[FieldError]:
     for name in ("agent", "user", "session"):
         if (value := getattr(run, name)) is not None and (not value.strip() or "\0" in value):
             errors.append(FieldError(f"/{name}", "blank", "This may not be blank."))
-    return errors
+    return errors + check_hold(run.hold_id)
+
+
+def check_hold(hold_id: str | None) -> list[FieldError]:
+    """What is wrong with what names a hold: one that is mistyped would be kept until it expires."""
+    try:
+        if hold_id:
+            UUID(hold_id)
+    except ValueError:
+        return [FieldError("/hold_id", "bad_id", "Is not the id of a hold: a UUID.")]
+    return []
 
 
 def check_call(call: CallCost | None, pointer: str) -> list[FieldError]:
@@ -138,7 +149,7 @@ def check_step(step: StepInput) -> list[FieldError]:
             errors.append(FieldError(f"/{name}", "bad_id", "Is of visible ASCII characters without spaces."))
     if step.started_at and step.ended_at and step.ended_at < step.started_at:
         errors.append(FieldError("/ended_at", "before_start", "Is before started_at."))
-    return errors
+    return errors + check_hold(step.hold_id)
 
 
 def check_finish(finish: FinishInput) -> list[FieldError]:
@@ -151,7 +162,7 @@ def check_finish(finish: FinishInput) -> list[FieldError]:
             errors.append(FieldError("/scores", "bad_name", "A score has a name of at most 80 characters."))
         elif not math.isfinite(value) or abs(value) > 1e9:
             errors.append(FieldError(f"/scores/{name}", "not_finite", "Is a number of at most 1e9."))
-    return errors
+    return errors + check_hold(finish.hold_id)
 
 
 def _check_amount(amount: str | None, pointer: str) -> list[FieldError]:
