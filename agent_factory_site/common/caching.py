@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from django.db import transaction
+from django.db import connection, transaction
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -28,14 +29,27 @@ class CommittedCache(Generic[K, V]):
         _all.add(self)
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V]:
-        """The cached values of ``keys``; absent keys are left out."""
+        """The cached values of ``keys``, with those that the present transaction has met; others are left out."""
         values = self._values
-        return {key: values[key] for key in keys if key in values}
+        found = {}
+        missing = []
+        for key in keys:
+            if key in values:
+                found[key] = values[key]
+            else:
+                missing.append(key)
+        if missing and connection.in_atomic_block:
+            # What was rolled back, if only to a savepoint, is not among these any more.
+            for _, call, *_ in connection.run_on_commit:
+                if isinstance(call, _Put) and call.func == self._put:
+                    (met,) = call.args
+                    found.update({key: met[key] for key in missing if key in met})
+        return found
 
     def put_on_commit(self, values: Mapping[K, V]) -> None:
         """Remember ``values`` once the present transaction has committed (now, outside of one)."""
         if values:
-            transaction.on_commit(lambda: self._put(values))
+            transaction.on_commit(_Put(self._put, values))
 
     def _put(self, values: Mapping[K, V]) -> None:
         if len(self._values) + len(values) > self._limit:
@@ -45,6 +59,10 @@ class CommittedCache(Generic[K, V]):
     def clear(self) -> None:
         """Forget everything."""
         self._values = {}
+
+
+class _Put(partial[None]):
+    """Recognisable among the functions that wait for the commit."""
 
 
 def clear_committed_caches() -> None:

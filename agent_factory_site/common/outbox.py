@@ -7,6 +7,7 @@ subscriber known at that moment; the dispatcher hands it over afterwards.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from typing import Any, Final, TypeVar
@@ -16,6 +17,8 @@ import msgspec
 from django.db import connection, transaction
 from django.utils import timezone
 
+from agent_factory_site.common.db.bulk import Insert, write_all
+from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.models import OutboxDelivery, OutboxMessage
 from agent_factory_site.common.wake_ups import wake_up
 
@@ -23,6 +26,8 @@ E = TypeVar("E")
 Handler = Callable[[Any], None]
 
 DISPATCH: Final = "common.dispatch_outbox"
+_MESSAGE: Final = ("id", "topic", "payload", "created_at")
+_DELIVERY: Final = ("message_id", "subscriber", "attempts", "next_attempt_at", "error")
 
 _types: dict[str, type[Any]] = {}
 _subscribers: dict[str, dict[str, Handler]] = {}
@@ -77,22 +82,32 @@ def publish(event: Any) -> UUID | None:
 
     Nothing is written, and ``None`` returned, when nobody subscribes.
     """
+    inserts = outbox_inserts(event)
+    if not inserts:
+        return None
+    write_all(connection, inserts)
+    message: UUID = inserts[0].rows[0][0]
+    return message
+
+
+def outbox_inserts(event: Any) -> list[Insert]:
+    """The rows of :func:`publish`, for who writes them together with others; none when nobody subscribes."""
     topic = topic_of(type(event))
     handlers = [name for name in _subscribers.get(topic, {}) if name not in _wanted or _wanted[name](event)]
     if not handlers:
-        return None
+        return []
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError(
             f"publish {topic} in the transaction of the change that it tells of"
         )
     now = timezone.now()
-    message = OutboxMessage(topic=topic, payload=msgspec.to_builtins(event), created_at=now)
-    message.save(force_insert=True)
-    OutboxDelivery.objects.bulk_create(
-        OutboxDelivery(message=message, subscriber=name, next_attempt_at=now) for name in handlers
-    )
+    message = uuid7()
+    payload = json.dumps(msgspec.to_builtins(event))
     wake_up(DISPATCH)
-    return message.id
+    return [
+        Insert(OutboxMessage._meta.db_table, _MESSAGE, [(message, topic, payload, now)]),
+        Insert(OutboxDelivery._meta.db_table, _DELIVERY, [(message, name, 0, now, "") for name in handlers]),
+    ]
 
 
 class Undeliverable(LookupError):

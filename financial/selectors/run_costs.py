@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
+from agent_factory_site.common.db.prepared import PreparedQuery
 from financial.models import CostEvent
 
 _CHUNK: Final = 5000
@@ -31,19 +32,29 @@ def run_costs(run_ids: Collection[str]) -> dict[str, RunCost]:
     found: dict[str, RunCost] = {}
     wanted = sorted(set(run_ids) - {""})
     for start in range(0, len(wanted), _CHUNK):
-        rows = CostEvent.objects.filter(run_id__in=wanted[start : start + _CHUNK]).exclude(run_id="")
-        sums = (
-            rows.order_by()
-            .values_list("run_id")
-            .annotate(
-                amount=Sum("base_amount"),
-                charges=Count("id", filter=Q(kind=CostEvent.Kind.CHARGE)),
-                missing=Sum("unpriced"),
-                taken_in=Sum("input_tokens"),
-                cached=Sum("cache_read_tokens"),
-                given_out=Sum("output_tokens"),
-                reasoned=Sum("reasoning_tokens"),
-            )
-        )
+        part = wanted[start : start + _CHUNK]
+        sums = _ONE.rows(part[0]) if len(part) == 1 else _sums(*part)
         found.update((run_id, RunCost(*map(int, values))) for run_id, *values in sums)
     return found
+
+
+def _sums(*run_ids: str) -> QuerySet[CostEvent, tuple[Any, ...]]:
+    return (
+        CostEvent.objects.filter(run_id__in=run_ids)
+        .exclude(run_id="")
+        .order_by()
+        .values_list("run_id")
+        .annotate(
+            amount=Sum("base_amount"),
+            charges=Count("id", filter=Q(kind=CostEvent.Kind.CHARGE)),
+            missing=Sum("unpriced"),
+            taken_in=Sum("input_tokens"),
+            cached=Sum("cache_read_tokens"),
+            given_out=Sum("output_tokens"),
+            reasoned=Sum("reasoning_tokens"),
+        )
+    )
+
+
+# Asked at the end of every run.
+_ONE: Final = PreparedQuery(_sums, "?")

@@ -14,7 +14,7 @@ from agent_factory_site.common.audit.recorder import audit_insert
 from agent_factory_site.common.db.bulk import Insert
 from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.money import format_amount
-from agent_factory_site.common.outbox import publish
+from agent_factory_site.common.outbox import outbox_inserts
 from agent_factory_site.common.selectors.entities import FLEET, EntityName
 from financial.domain.exchange import SAME
 from financial.events import CostsRecorded
@@ -105,7 +105,7 @@ def append_entries(
     inserts = [
         Insert(CostEvent._meta.db_table, EVENT_COLUMNS, rows),
         Insert(CostAttribution._meta.db_table, ATTRIBUTION_COLUMNS, attributions),
-        _tell(appended, audit_id),
+        *_tell(appended, audit_id),
     ]
     # Last but for the budgets, because rows shared with other writers are locked from here to the commit.
     write_with_rollups(inserts, rollups)
@@ -152,16 +152,17 @@ def _measures(entry: Entry) -> tuple[int, ...]:
     return charges, entry.unpriced, entry.amount, entry.base_amount, *entry.usage
 
 
-def _tell(appended: Sequence[Appended], audit_id: UUID) -> Insert:
-    """Publish what was recorded; its audit event."""
+def _tell(appended: Sequence[Appended], audit_id: UUID) -> list[Insert]:
+    """The domain event and the audit event of what was recorded."""
     amount = format_amount(sum(event.entry.base_amount for event in appended))
     first, last = appended[0].id, appended[-1].id
     runs = sorted({event.entry.run_id for event in appended if event.entry.run_id})
-    publish(CostsRecorded(batch=str(audit_id), events=len(appended), amount=amount, runs=runs))
-    return audit_insert(
+    told = audit_insert(
         action="record",
         target_type="financial.CostEvent",
         target_id=str(first) if len(appended) == 1 else "",
         changes={"events": len(appended), "amount": amount, "first": str(first), "last": str(last)},
         event_id=audit_id,
     )
+    event = CostsRecorded(batch=str(audit_id), events=len(appended), amount=amount, runs=runs)
+    return [told, *outbox_inserts(event)]

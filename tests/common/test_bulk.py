@@ -17,6 +17,7 @@ from agent_factory_site.common.db.bulk import (
     Addition,
     Insert,
     OutOfRange,
+    Update,
     insert_ignore_returning,
     insert_rows,
     upsert_add,
@@ -425,3 +426,38 @@ def test_a_repeated_key_is_refused_before_anything_is_written(tables: None) -> N
         with pytest.raises(ValueError, match="repeat a key"):
             write_all(connection, [*_several(2, 2), twice])
         assert not Plain.objects.exists()
+
+
+@pytest.mark.parametrize("count", [1, 3, 400])
+def test_rows_that_are_there_are_replaced(tables: None, count: int) -> None:
+    columns = ("id", "name", "small", "raw")
+    ids = [uuid.UUID(int=n) for n in range(count + 1)]
+    with transaction.atomic():
+        insert_rows(connection, SAMPLE, columns, [(ids[0], "before", 1, b"a"), (ids[count], "kept", 2, b"b")])
+        rows = [(each, "after", 3, b"c") for each in ids[:count]]
+        write_all(connection, [Insert(SAMPLE, columns, rows, ("id",))])
+    stored = [
+        (pk, name, small, bytes(raw))
+        for pk, name, small, raw in Sample.objects.order_by("id").values_list(*columns)
+    ]
+    assert stored == [*rows, (ids[count], "kept", 2, b"b")]
+
+
+@pytest.mark.parametrize("count", [1, 3, 400])
+def test_rows_are_updated_and_counted(tables: None, count: int) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+    ids = [uuid.UUID(int=n) for n in range(count + 1)]
+    with transaction.atomic():
+        insert_rows(
+            connection, SAMPLE, ("id", "name", "small", "number"), [(each, "before", 1, 7) for each in ids]
+        )
+        rows = [("100 % {}", at, json.dumps({"a": [n]}), None, each) for n, each in enumerate(ids[:count])]
+        types = ("text", "timestamptz", "jsonb", "int8", "uuid")
+        missing = ("gone", at, "{}", 1, uuid.UUID(int=10**6))
+        columns = ("name", "at", "data", "number")
+        write_all(connection, [Update(SAMPLE, columns, "id", types, [*rows, missing], ("small",))])
+        write_all(connection, [Update(SAMPLE, columns, "id", types, rows[:1], ("small",))])
+    stored = list(Sample.objects.order_by("id").values_list("name", "at", "data", "number", "small"))
+    assert stored == [("100 % {}", at, {"a": [n]}, None, 3 if n == 0 else 2) for n in range(count)] + [
+        ("before", None, None, 7, 1)
+    ]

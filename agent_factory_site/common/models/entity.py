@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from django.db import models
+from django.db import connections, models
+from django.utils import timezone
 
 from .audited import AuditedManager, AuditedModel
 
 FLEET_TYPE: Final = "*"
 FLEET_KEY: Final = "*"
+_CHUNK: Final = 200
 
 
 class EntityManager(AuditedManager):
     """Adds the registration of entities on sight."""
 
-    def bulk_register(self, entities: Sequence[Entity]) -> None:
-        """Insert those that do not exist yet; the caller audits the registration as one event."""
-        rows: models.QuerySet[Any] = models.QuerySet(self.model, using=self.db)
-        rows.bulk_create(entities, ignore_conflicts=True)
+    def bulk_register(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Insert those of these types and keys that do not exist yet; the primary keys of those inserted.
+
+        The caller audits the registration as one event.
+        """
+        connection = connections[self.db]
+        now = connection.ops.adapt_datetimefield_value(timezone.now())
+        registered: dict[tuple[str, str], int] = {}
+        with connection.cursor() as cursor:
+            for start in range(0, len(names), _CHUNK):
+                part = names[start : start + _CHUNK]
+                cursor.execute(
+                    f"INSERT INTO {self.model._meta.db_table} (type, key, name, created_at)"  # noqa: S608
+                    f" VALUES {', '.join(['(%s, %s, %s, %s)'] * len(part))}"
+                    " ON CONFLICT DO NOTHING RETURNING type, key, id",
+                    [value for kind, key in part for value in (kind, key, "", now)],
+                )
+                registered.update({(kind, key): pk for kind, key, pk in cursor.fetchall()})
+        return registered
 
 
 class Entity(AuditedModel):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from agent_factory_site.common.caching import CommittedCache
+from agent_factory_site.common.db.prepared import PreparedQuery
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.models.entity import FLEET_KEY, FLEET_TYPE
 
@@ -13,6 +14,9 @@ EntityName = tuple[str, str]
 FLEET: Final[EntityName] = (FLEET_TYPE, FLEET_KEY)
 
 _ids: CommittedCache[EntityName, int] = CommittedCache()
+_ONE: Final = PreparedQuery(
+    lambda kind, key: Entity.objects.filter(type=kind, key=key).order_by().values_list("pk"), "?type", "?key"
+)
 
 
 def find_entities(names: Collection[EntityName]) -> dict[EntityName, int]:
@@ -28,6 +32,10 @@ def find_entities(names: Collection[EntityName]) -> dict[EntityName, int]:
 
 def stored_entities(names: Collection[EntityName]) -> dict[EntityName, int]:
     """The same, asked of the database."""
+    if len(names) == 1:
+        (name,) = names
+        one = _ONE.rows(*name)
+        return {name: one[0][0]} if one else {}
     keys_by_type: dict[str, list[str]] = {}
     for kind, key in names:
         keys_by_type.setdefault(kind, []).append(key)

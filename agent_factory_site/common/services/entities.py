@@ -23,9 +23,11 @@ def resolve_entities(names: Collection[EntityName]) -> dict[EntityName, int]:
     missing = sorted(name for name in set(names) if name not in found)
     if not missing:
         return found
-    with transaction.atomic():
-        Entity.objects.bulk_register([Entity(type=kind, key=key) for kind, key in missing])
-        registered = stored_entities(missing)
+    # Nothing in here fails that its caller could go on after: a savepoint would be two messages for nothing.
+    with transaction.atomic(savepoint=False):
+        registered = Entity.objects.bulk_register(missing)
+        if others := [name for name in missing if name not in registered]:
+            registered.update(stored_entities(others))
         record_audit(
             action="register",
             target_type="common.Entity",

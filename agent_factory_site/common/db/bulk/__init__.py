@@ -33,11 +33,32 @@ class OutOfRange(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """``rows`` to insert, values in the order of ``columns``."""
+    """``rows`` to insert, values in the order of ``columns``; those whose ``replacing`` columns are there replace it.
+
+    ``replacing`` are the columns of the primary key or of a unique constraint; without them a row that is
+    there is an error.
+    """
 
     table: str
     columns: Sequence[str]
     rows: Rows
+    replacing: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """``rows`` (values of ``columns``, then the key) to set; those that are not there are passed over.
+
+    ``types`` are PostgreSQL's names of the types of all columns, the key's last. The columns ``counted`` grow
+    by one. Rows are locked in no order: the caller holds their locks.
+    """
+
+    table: str
+    columns: Sequence[str]
+    key: str
+    types: Sequence[str]
+    rows: Rows
+    counted: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +72,10 @@ class Addition:
     rows: Rows
 
 
-def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Insert | Addition]) -> None:
+Write = Insert | Addition | Update
+
+
+def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Write]) -> None:
     """Carry out ``writes`` in their order; on PostgreSQL neighbours of few rows go in one message."""
     for write in writes:
         if isinstance(write, Addition):

@@ -27,7 +27,7 @@ from psycopg.errors import NumericValueOutOfRange
 from psycopg.postgres import types as registry
 from psycopg.pq import Format
 
-from . import Addition, Insert
+from . import Addition, Insert, Update, Write
 
 _FEW_VALUES: Final = 100
 _FEW_INTEGER_ROWS: Final = 12
@@ -61,10 +61,13 @@ Statement = tuple[str, list[Any]]
 """SQL and its parameters."""
 
 
-def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Insert | Addition]) -> None:
+def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Write]) -> None:
     waiting: list[Statement] = []
     with connection.cursor() as cursor:
         for write in writes:
+            if isinstance(write, Update):
+                waiting.append(_update(connection, write))
+                continue
             statement = (
                 _insertion(connection, write) if isinstance(write, Insert) else _addition(connection, write)
             )
@@ -73,7 +76,9 @@ def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Insert | Additio
                 continue
             _send(cursor, waiting)
             waiting = []
-            if isinstance(write, Insert):
+            if isinstance(write, Insert) and write.replacing:
+                _replace_many(connection, cursor, write)
+            elif isinstance(write, Insert):
                 types = _types_of(connection, write.table, tuple(write.columns))
                 _copy(connection, write.table, write.columns, types, write.rows)
             else:
@@ -119,7 +124,42 @@ def _insertion(connection: BaseDatabaseWrapper, write: Insert) -> Statement | No
     types = None
     if len(write.rows) <= _MAX_ARRAY_ROWS:
         types = [_ARRAY_TYPES.get(type(value), "") for value in write.rows[0]]
-    return _small(connection, write.table, write.columns, types, write.rows, "")
+    return _small(connection, write.table, write.columns, types, write.rows, _replacement(connection, write))
+
+
+def _replacement(connection: BaseDatabaseWrapper, write: Insert) -> str:
+    if not write.replacing:
+        return ""
+    quote = connection.ops.quote_name
+    sets = [
+        f"{quote(name)} = excluded.{quote(name)}" for name in write.columns if name not in write.replacing
+    ]
+    return f" ON CONFLICT ({', '.join(map(quote, write.replacing))}) DO UPDATE SET {', '.join(sets)}"
+
+
+def _replace_many(connection: BaseDatabaseWrapper, cursor: Any, write: Insert) -> None:
+    types = [registry[oid].name for oid in _types_of(connection, write.table, tuple(write.columns))]
+    tail = _replacement(connection, write)
+    _insert_staged(connection, cursor, write.table, write.columns, types, write.rows, tail)
+
+
+def _update(connection: BaseDatabaseWrapper, write: Update) -> Statement:
+    """One statement: of one row with its values, of more with arrays of them."""
+    quote = connection.ops.quote_name
+    table, key = quote(write.table), quote(write.key)
+    counts = [f"{quote(name)} = {table}.{quote(name)} + 1" for name in write.counted]
+    if len(write.rows) == 1:
+        sets = ", ".join([*(f"{quote(name)} = %s" for name in write.columns), *counts])
+        return f"UPDATE {table} SET {sets} WHERE {key} = %s", _flat(write.rows)  # noqa: S608
+    sets = ", ".join([*(f"{quote(name)} = new.{quote(name)}" for name in write.columns), *counts])
+    arrays = ", ".join(f"%s::{kind}[]" for kind in write.types)
+    names = ", ".join([*map(quote, write.columns), "key_"])
+    columns = [list(column) for column in zip(*write.rows, strict=True)]
+    return (
+        f"UPDATE {table} SET {sets} FROM unnest({arrays}) AS new ({names})"  # noqa: S608
+        f" WHERE {table}.{key} = new.key_",
+        columns,
+    )
 
 
 def _addition(connection: BaseDatabaseWrapper, write: Addition) -> Statement | None:

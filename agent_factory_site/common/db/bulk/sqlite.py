@@ -12,25 +12,30 @@ from uuid import UUID
 from django.db import DataError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import Addition, Insert
+from . import Addition, Update, Write
 
 _FLOATS: Final = frozenset({"float8", "double precision"})
 _LARGEST_FLOAT: Final = "1.7976931348623157e308"
 _BOUND_AS_IS: Final = frozenset({int, str, bool, float, bytes, type(None)})
 
 
-def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Insert | Addition]) -> None:
+def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Write]) -> None:
     for write in writes:
-        if isinstance(write, Insert):
-            sql = _insert(write.table, tuple(write.columns))
-            rows = storable(write.columns, write.rows)
+        if isinstance(write, Addition):
+            _upsert_add(connection, write)
+        else:
+            if isinstance(write, Update):
+                sql = _update(write.table, tuple(write.columns), write.key, tuple(write.counted))
+                rows = storable((*write.columns, write.key), write.rows)
+            else:
+                sql = _insert(write.table, tuple(write.columns))
+                sql += _replacement(tuple(write.columns), tuple(write.replacing))
+                rows = storable(write.columns, write.rows)
             with connection.cursor() as cursor:
                 if len(rows) == 1:
                     cursor.execute(sql, rows[0])
                 else:
                     cursor.executemany(sql, rows)
-        else:
-            _upsert_add(connection, write)
 
 
 def insert_ignore_returning(
@@ -127,6 +132,21 @@ def _addition(
         + f" SET {', '.join(f'{name} = {value}' for name, value in sums.items())}"
         + f" WHERE {fits}"
     )
+
+
+@lru_cache(maxsize=128)
+def _replacement(columns: tuple[str, ...], replacing: tuple[str, ...]) -> str:
+    if not replacing:
+        return ""
+    sets = [f"{_quote(name)} = excluded.{_quote(name)}" for name in columns if name not in replacing]
+    return f" ON CONFLICT ({', '.join(map(_quote, replacing))}) DO UPDATE SET {', '.join(sets)}"
+
+
+@lru_cache(maxsize=128)
+def _update(table: str, columns: tuple[str, ...], key: str, counted: tuple[str, ...]) -> str:
+    sets = [f"{_quote(name)} = %s" for name in columns]
+    sets += [f"{_quote(name)} = {_quote(name)} + 1" for name in counted]
+    return f"UPDATE {_quote(table)} SET {', '.join(sets)} WHERE {_quote(key)} = %s"  # noqa: S608
 
 
 @lru_cache(maxsize=128)
