@@ -19,7 +19,7 @@ from agent_factory_site.common.scopes import covers
 from financial.api.schemas import request_schema
 from operations.fleet.domain.run_input import FinishInput, RunInput, StepInput, traceparent_run
 from operations.fleet.models import Run
-from operations.fleet.selectors.runs import get_run, get_run_row, list_runs
+from operations.fleet.selectors.runs import get_run, list_runs
 from operations.fleet.services.litellm_events import record_litellm_events
 from operations.fleet.services.open_runs import Control
 from operations.fleet.services.run_steps import add_steps
@@ -162,7 +162,7 @@ class RunFinishView(ApiView):
     def post(self, request: Request, run_id: str) -> Response:
         finish = read_struct(request, self, FINISH, "The end of a run")
         done = finish_run(run_id=run_id, finish=finish, owner=_owner(request))
-        return Response({**schemas.rendered_run(get_run_row(run_id)), "control": _control(done.control)})
+        return Response({**schemas.rendered_run(done.run), "control": _control(done.control)})
 
 
 class EventsView(ApiView):

@@ -9,12 +9,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models, transaction
+from django.db.models import Exists
 from django.utils import timezone
 
 from agent_factory_site.common.audit.recorder import record_audit
+from agent_factory_site.common.db.prepared import PreparedQuery
 from agent_factory_site.common.services.entities import resolve_entities
 from operations.fleet.domain.names import OTHER, key_of
-from operations.fleet.models import Agent, AgentAlias, Tool
+from operations.fleet.models import Agent, AgentAlias, Run, Tool
 
 AGENT: Final = "agent"
 TOOL: Final = "tool"
@@ -37,7 +39,7 @@ class KnownAgent(NamedTuple):
     last_seen_at: datetime | None
 
 
-_COLUMNS: Final = (
+AGENT_COLUMNS: Final = (
     "key", "agent_id", "agent__key", "agent__entity_id", "agent__entity__key", "agent__state",
     "agent__state_reason", "agent__costs_from", "agent__keep_content", "agent__content_days",
     "agent__last_seen_at",
@@ -77,13 +79,31 @@ def register_agents(*, names: Collection[str], seen_by: str) -> Registered:
     return Registered(agents, {name for name, key in keys.items() if key in refused})
 
 
+_BEGINNING: Final = PreparedQuery(
+    lambda key, run: (
+        AgentAlias.objects.filter(key=key)
+        .order_by()
+        .values_list(*AGENT_COLUMNS, Exists(Run.objects.filter(pk=run)))
+    ),
+    "?",
+    UUID(int=1),
+)
+
+
+def agent_for_run(*, name: str, run: UUID, seen_by: str) -> tuple[KnownAgent, bool]:
+    """The agent that a name leads to, registered if it is new, and whether there may be a run of this key."""
+    for row in _BEGINNING.rows(key_of(name), run):
+        return KnownAgent(*row[1:-1]), row[-1]
+    return register_agents(names=[name], seen_by=seen_by).agents[name], True
+
+
 def find_agents(keys: Collection[str]) -> dict[str, KnownAgent]:
     """The agents that these keys lead to; one statement per 5,000."""
     found: dict[str, KnownAgent] = {}
     wanted = list(keys)
     for start in range(0, len(wanted), _CHUNK):
         rows = AgentAlias.objects.filter(key__in=wanted[start : start + _CHUNK])
-        found.update((row[0], KnownAgent(*row[1:])) for row in rows.values_list(*_COLUMNS))
+        found.update((row[0], KnownAgent(*row[1:])) for row in rows.values_list(*AGENT_COLUMNS))
     return found
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from django.db.models import Exists, QuerySet, Subquery
 
+from agent_factory_site.common.db.prepared import PreparedQuery
 from agent_factory_site.common.errors import FieldError, NotFound
 from agent_factory_site.common.models import Entity
+from agent_factory_site.common.selectors.entities import EntityName
 from operations.fleet.domain.run_said import RunSaid, unpack
-from operations.fleet.models import API_PART, Agent, Run, RunPart, run_key
+from operations.fleet.models import API_PART, Agent, AgentAlias, Run, RunPart, RunVariant, Step, run_key
 
-from .agents import KnownAgent, find_agents
+from .agents import AGENT_COLUMNS, KnownAgent
 from .record_runs import said_of
-from .run_rows import RunRow, locked_rows
+from .run_rows import RunBooks, RunRow, locked_run
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD: Final = timedelta(hours=24)
@@ -36,15 +39,66 @@ def control_of(agent: KnownAgent) -> Control:
     return Control(agent.state, agent.state_reason)
 
 
-def open_run(run_id: str) -> tuple[RunRow, RunSaid, KnownAgent]:
-    """A run, locked, with what the API said of it and its agent; raises :class:`NotFound`."""
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run under lock: its row and books, what the API said of it, and its agent.
+
+    ``alone`` tells that nobody but the API did; ``charged`` that a step of it was charged, ``served`` that it
+    has variants. ``entities`` are its user and unit, by name.
+    """
+
+    row: RunRow
+    books: RunBooks
+    part: RunSaid
+    agent: KnownAgent
+    alone: bool
+    charged: bool
+    served: bool
+    entities: dict[EntityName, int]
+
+
+_KEY, _AGENT, _USER, _UNIT = UUID(int=1), UUID(int=2), 3, 4
+
+
+def _around(run: UUID, agent: UUID, user: int, unit: int) -> QuerySet[AgentAlias, Any]:
+    """What hangs on a run, asked once it is locked: whoever waited for the lock has to see what came meanwhile."""
+    parts = RunPart.objects.filter(run=run)
+    users, units = Entity.objects.filter(pk=user), Entity.objects.filter(pk=unit)
+    variants = RunVariant.objects.filter(run=run, unit__isnull=False)
+    rows: QuerySet[AgentAlias, Any] = (
+        AgentAlias.objects.filter(key__in=Agent.objects.filter(pk=agent).values("key"))
+        .order_by()
+        .values_list(
+            *AGENT_COLUMNS,
+            Subquery(parts.filter(trace_id=API_PART).values("said")),
+            Exists(parts.exclude(trace_id=API_PART)),
+            Exists(Step.objects.filter(run=run, charged=True)),
+            Exists(variants),
+            Subquery(users.values("key")),
+            Subquery(units.values("type")),
+            Subquery(units.values("key")),
+        )
+    )
+    return rows
+
+
+_AROUND: Final = PreparedQuery(_around, _KEY, _AGENT, _USER, _UNIT)
+
+
+def open_run(run_id: str) -> OpenRun:
+    """A run, locked, with what is known of it, in two statements; raises :class:`NotFound`."""
     key = run_key(run_id)
-    row = locked_rows([key]).get(key)
-    if row is None:
+    locked = locked_run(key)
+    if locked is None:
         raise NotFound("not_found", "There is no such run.")
-    name = Agent.objects.filter(pk=row.agent_id).values_list("key", flat=True).get()
-    part = api_part(key)
-    if part is None:
+    row, books = locked
+    found = _AROUND.rows(key, row.agent_id, row.user_id or 0, row.unit_id or 0)[0]
+    width = len(AGENT_COLUMNS)
+    name, agent = found[0], KnownAgent(*found[1:width])
+    packed, others, charged, served, user, unit_type, unit = found[width:]
+    if packed is not None:
+        part = unpack(bytes(packed))
+    else:
         # Spans alone have told of it so far: the API adds what it knows.
         told = said_of(row, name)
         part = RunSaid(
@@ -56,16 +110,21 @@ def open_run(run_id: str) -> tuple[RunRow, RunSaid, KnownAgent]:
             source="api",
             shared=True,
         )
-    agent = find_agents([name])[name]
-    return row, msgspec.structs.replace(part, agent=name), agent
-
-
-def other_entities(row: RunRow) -> dict[str, str]:
-    """The entities besides its agent that see a run's costs, by type."""
-    numbers = {row.user_id, row.unit_id} - {None}
-    if not numbers:
-        return {}
-    return dict(Entity.objects.filter(pk__in=numbers).values_list("type", "key"))
+    entities: dict[EntityName, int] = {}
+    if row.user_id is not None:
+        entities["user", user] = row.user_id
+    if row.unit_id is not None:
+        entities[unit_type, unit] = row.unit_id
+    return OpenRun(
+        row,
+        books,
+        msgspec.structs.replace(part, agent=name),
+        agent,
+        alone=packed is not None and not others,
+        charged=bool(charged),
+        served=bool(served),
+        entities=entities,
+    )
 
 
 def tell(key: UUID, agent: KnownAgent) -> None:

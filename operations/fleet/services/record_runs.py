@@ -14,14 +14,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from agent_factory_site.common.audit.recorder import audit_insert
-from agent_factory_site.common.db.bulk import Insert, write_all
+from agent_factory_site.common.db.bulk import Insert, Write, write_all
 from agent_factory_site.common.selectors.entities import EntityName
 from agent_factory_site.common.services.entities import resolve_entities
 from operations.fleet.domain.run_said import RunSaid, combine, pack, unpack
 from operations.fleet.models import API_PART, Agent, Run, RunPart, run_key
 
 from .agents import KnownAgent, register_agents
-from .run_rollups import add_to_rollups
+from .run_rollups import rollup_writes
 from .run_rows import (
     CHUNK,
     RunRow,
@@ -36,6 +36,7 @@ from .run_rows import (
 from .run_units import variant_units
 
 _PART_COLUMNS: Final = ("run_id", "trace_id", "said")
+_PART_KEY: Final = ("run_id", "trace_id")
 
 
 @dataclass(slots=True)
@@ -108,15 +109,7 @@ def record_runs(
     replaced = []
     for key, whole in combined.items():
         before = known[key]
-        after = row_of(whole, outcome.agents, names)
-        after = after._replace(
-            costs_from=before.costs_from or after.costs_from, unit_id=after.unit_id or before.unit_id
-        )
-        if key in parts:
-            # A part that was made from the row says nothing of these.
-            after = after._replace(
-                user_id=after.user_id or before.user_id, parent=after.parent or before.parent
-            )
+        after = next_row(before, row_of(whole, outcome.agents, names), parted=key in parts)
         if after != before:
             replaced.append(after)
             outcome.changed[key] = before, after
@@ -126,9 +119,24 @@ def record_runs(
     return outcome
 
 
-def finish_recording(outcome: RecordedRuns) -> None:
-    """The audit event and the rollups of what was recorded: the last that a transaction writes of its runs."""
+def next_row(before: RunRow, after: RunRow, *, parted: bool) -> RunRow:
+    """The row that follows ``before`` where ``after`` is what the run's sources say; ``parted``: by parts."""
+    after = after._replace(
+        costs_from=before.costs_from or after.costs_from, unit_id=after.unit_id or before.unit_id
+    )
+    if parted:
+        # A part that was made from the row says nothing of these.
+        after = after._replace(user_id=after.user_id or before.user_id, parent=after.parent or before.parent)
+    return after
+
+
+def finish_recording(outcome: RecordedRuns, first: Sequence[Write] = ()) -> None:
+    """The audit event and the rollups of what was recorded: the last that a transaction writes of its runs.
+
+    ``first`` is written before, where it can in the same message.
+    """
     if not outcome.changed:
+        write_all(connection, first)
         return
     keys = list(outcome.changed)
     told = audit_insert(
@@ -137,8 +145,7 @@ def finish_recording(outcome: RecordedRuns) -> None:
         target_id=str(keys[0]) if len(keys) == 1 else "",
         changes={"runs": len(keys)},
     )
-    write_all(connection, [told])
-    add_to_rollups(list(outcome.changed.values()))
+    write_all(connection, [*first, told, *rollup_writes(list(outcome.changed.values()))])
 
 
 def _resolve(
@@ -223,17 +230,17 @@ def _write_parts(
     parts: Parts, by_run: Mapping[UUID, list[RunSaid]], shared_new: Mapping[UUID, list[RunSaid]]
 ) -> None:
     rows: list[tuple[UUID, UUID, bytes]] = []
-    replaced = []
-    for key in parts:
-        fresh = {_source(part): part for part in by_run.get(key, ())}
-        parts[key].update(fresh)
-        replaced.append(key)
-        rows += [(key, trace, pack(part)) for trace, part in sorted(parts[key].items())]
+    for key, here in parts.items():
+        here.update({_source(part): part for part in by_run.get(key, ())})
+        rows += [(key, trace, pack(part)) for trace, part in here.items()]
     for key, some in shared_new.items():
         rows += [(key, _source(part), pack(part)) for part in some]
-    if replaced:
-        RunPart.objects.filter(run__in=replaced).delete()
-    write_all(connection, [Insert(RunPart._meta.db_table, _PART_COLUMNS, sorted(rows))])
+    write_all(connection, [part_insert(sorted(rows))])
+
+
+def part_insert(rows: Sequence[tuple[UUID, UUID, bytes]]) -> Insert:
+    """What sources said of runs (key, source, packed), in the place of what they said before."""
+    return Insert(RunPart._meta.db_table, _PART_COLUMNS, rows, _PART_KEY)
 
 
 def _source(part: RunSaid) -> UUID:

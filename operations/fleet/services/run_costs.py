@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from django.db import connection
 from django.utils import timezone
 
+from agent_factory_site.common.db.bulk import Update, write_all
 from financial.selectors.run_costs import RunCost, run_costs
 from operations.fleet.models import Run, run_key
 
-from .run_rows import CHUNK, set_columns, update_rows
+from .run_rows import CHUNK, update_rows
 
 _COST: Final = (
     "cost", "costs", "unpriced", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens",
@@ -60,7 +62,7 @@ def recompute_costs(*, run_ids: Collection[str]) -> list[UUID]:
         if has != had or flag != flagged:
             values.append((*has, flag, now, pk))
     if values:
-        update_rows(Run._meta.db_table, _COLUMNS, _TYPES, values)
+        update_rows(_COLUMNS, _TYPES, values)
     return [row[-1] for row in values]
 
 
@@ -81,13 +83,15 @@ def add_reported(reported: Mapping[UUID, Reported]) -> None:
         ):
             said = added[pk]
             steps += said.steps
-            other = _sum(other, said.other_cost)
+            other = sum_of(other, said.other_cost)
             flag = is_under_reported(cost, other, steps)
-            values.append((steps, _sum(own, said.reported_cost), other, flag, pk))
-    set_columns(Run._meta.db_table, _REPORTED, _REPORTED_TYPES, values)
+            values.append((steps, sum_of(own, said.reported_cost), other, flag, pk))
+    types = (*_REPORTED_TYPES, "uuid")
+    write_all(connection, [Update(Run._meta.db_table, _REPORTED, "id", types, values)])
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
+def sum_of(one: int | None, other: int | None) -> int | None:
+    """The sum of what is known."""
     return other if one is None else one if other is None else one + other
 
 

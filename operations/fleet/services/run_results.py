@@ -26,10 +26,12 @@ from research.services.assign import Exposure, report_exposures
 from research.services.record_results import record_results
 
 from .run_costs import recompute_costs
-from .run_rows import CHUNK, MICRO_SECONDS
+from .run_rows import CHUNK, MICRO_SECONDS, RunBooks, RunRow
 
 
-class _Ended(NamedTuple):
+class EndedRun(NamedTuple):
+    """What a run came to, when it was, and the revision of its row that says so."""
+
     outcome: Outcome
     started_at: datetime
     ended_at: datetime
@@ -56,8 +58,31 @@ def join_runs(*, keys: Collection[UUID], only_cost: bool = False) -> None:
     _send_samples(list(runs.values()), only_cost)
 
 
-def _read(keys: Collection[UUID]) -> dict[UUID, _Ended]:
-    found: dict[UUID, _Ended] = {}
+def send_run(*, key: UUID, run: EndedRun, served: bool) -> None:
+    """Send what one run came to; ``served`` tells whether it has variants."""
+    if served:
+        _send_results({key: run}, only_cost=False)
+    _send_samples([run], only_cost=False)
+
+
+def ended_run(row: RunRow, books: RunBooks, agent: str) -> EndedRun:
+    """What a run came to, by its row."""
+    outcome = Outcome(
+        row.run_id,
+        agent,
+        row.environment,
+        row.release,
+        row.status,
+        None if row.latency is None else row.latency / MICRO_SECONDS,
+        None if row.first_token is None else row.first_token / MICRO_SECONDS,
+        outcome_cost(books.cost, books.costs, books.unpriced),
+        row.scores,
+    )
+    return EndedRun(outcome, row.started_at, row.ended_at or row.last_at, books.revision)
+
+
+def _read(keys: Collection[UUID]) -> dict[UUID, EndedRun]:
+    found: dict[UUID, EndedRun] = {}
     wanted = sorted(keys)
     for start in range(0, len(wanted), CHUNK):
         rows = Run.objects.filter(pk__in=wanted[start : start + CHUNK]).exclude(status=Run.Status.RUNNING)
@@ -79,11 +104,11 @@ def _read(keys: Collection[UUID]) -> dict[UUID, _Ended]:
                 outcome_cost(cost, costs, unpriced),
                 scores,
             )
-            found[pk] = _Ended(outcome, started_at, ended_at or last_at, revision)
+            found[pk] = EndedRun(outcome, started_at, ended_at or last_at, revision)
     return found
 
 
-def _send_results(runs: dict[UUID, _Ended], only_cost: bool) -> None:
+def _send_results(runs: dict[UUID, EndedRun], only_cost: bool) -> None:
     ids = sorted(runs)
     by_experiment: dict[str, list[tuple[UUID, str, str]]] = {}
     for start in range(0, len(ids), CHUNK):
@@ -120,7 +145,7 @@ def _send_results(runs: dict[UUID, _Ended], only_cost: bool) -> None:
             record_results(experiment=definition.id, results=results)
 
 
-def _send_samples(runs: list[_Ended], only_cost: bool) -> None:
+def _send_samples(runs: list[EndedRun], only_cost: bool) -> None:
     for sli in slis_of("runs"):
         if only_cost and sli.kind != "cost" and sli.source_filter.get("measure") != "cost":
             continue

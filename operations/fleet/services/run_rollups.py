@@ -33,6 +33,11 @@ Changes = Sequence[tuple[RunRow | None, RunRow | None]]
 
 def add_to_rollups(changes: Changes) -> None:
     """Add the difference that ``changes`` make. Rows shared with other writers are locked from here on."""
+    write_all(connection, rollup_writes(changes))
+
+
+def rollup_writes(changes: Changes) -> list[Addition]:
+    """What :func:`add_to_rollups` adds, for who writes it together with others."""
     sums: dict[int, dict[tuple[object, int], list[int]]] = {tier: {} for tier in TIERS}
     latencies: dict[tuple[object, int, int, int], int] = defaultdict(int)
     for before, after in changes:
@@ -63,7 +68,7 @@ def add_to_rollups(changes: Changes) -> None:
         rows_ = [(*key, slot, runs) for key, runs in counted]
         table_ = RunLatency._meta.db_table
         writes.append(Addition(table_, _LATENCY_KEYS, ("runs",), _LATENCY_TYPES, rows_))
-    write_all(connection, writes)
+    return writes
 
 
 def _second(at: datetime) -> int:

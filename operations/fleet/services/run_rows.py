@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from agent_factory_site.common.db.bulk import Insert, insert_ignore_returning, write_all
-from agent_factory_site.common.db.bulk.sqlite import storable
+from agent_factory_site.common.db.bulk import Insert, Update, insert_ignore_returning, write_all
+from agent_factory_site.common.db.prepared import PreparedQuery
 from operations.fleet.domain.run_said import RunSaid
 from operations.fleet.models import Run, RunVariant, run_key
 
@@ -61,6 +61,30 @@ _TYPES: Final = (
     "uuid", "text", "uuid", "uuid", "uuid", "text", "int8", "int8", "text", "text", "text", "text",
     "timestamptz", "timestamptz", "timestamptz", "text", "text", "text", "text", "bool", "uuid", "text",
     "int8", "int8", "int4", "int4", "int4", "int4", "jsonb",
+)  # fmt: skip
+
+
+class RunBooks(NamedTuple):
+    """What else a run's row says: what follows from its steps and the ledger, and what it was told."""
+
+    steps: int
+    cost: int
+    costs: int
+    unpriced: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    reported_cost: int | None
+    other_cost: int | None
+    under_reported: bool
+    told_state: str
+    revision: int
+
+
+_TABLE: Final = Run._meta.db_table
+_BOOK_TYPES: Final = (
+    "int4", "int8", "int4", "int4", "int8", "int8", "int8", "int8", "int8", "int8", "bool", "text",
 )  # fmt: skip
 _KEPT_UP: Final[dict[str, Any]] = {
     "steps": 0, "cost": 0, "costs": 0, "unpriced": 0, "input_tokens": 0, "cached_tokens": 0,
@@ -143,6 +167,25 @@ def locked_rows(keys: Iterable[UUID]) -> dict[UUID, RunRow]:
     return found
 
 
+_LOCKED: Final = PreparedQuery(
+    lambda key: (
+        Run.objects.filter(pk=key)
+        .order_by()
+        .select_for_update(no_key=True)
+        .values_list(*RunRow._fields, *RunBooks._fields)
+    ),
+    UUID(int=1),
+)
+
+
+def locked_run(key: UUID) -> tuple[RunRow, RunBooks] | None:
+    """The run of a key, if there is one, locked until the transaction ends."""
+    for values in _LOCKED.rows(key):
+        width = len(RunRow._fields)
+        return RunRow(*values[:width]), RunBooks(*values[width:])
+    return None
+
+
 def insert_new(rows: Sequence[RunRow], now: datetime) -> set[UUID]:
     """Insert rows, in the order of their keys; the keys of those that were not there."""
     columns = (*RunRow._fields, *_KEPT_UP, "changed_at")
@@ -157,49 +200,22 @@ def insert_new(rows: Sequence[RunRow], now: datetime) -> set[UUID]:
 
 def replace_rows(rows: Sequence[RunRow], now: datetime) -> None:
     """Have runs say what ``rows`` say, as their next revision. The caller holds their locks."""
-    if not rows:
-        return
     values = [(*row[1:-1], json.dumps(row.scores), now, row.id) for row in sorted(rows)]
-    update_rows(Run._meta.db_table, (*RunRow._fields[1:], "changed_at"), (*_TYPES[1:], "timestamptz"), values)
+    types = (*_TYPES[1:], "timestamptz")
+    update_rows((*RunRow._fields[1:], "changed_at"), types, values)
 
 
-def update_rows(
-    table: str, columns: Sequence[str], types: Sequence[str], values: Sequence[Sequence[Any]]
-) -> None:
-    """Set ``columns`` of the rows whose key ends each of ``values``, and count their revision up."""
-    set_columns(table, columns, types, values, counted=True)
+def update_rows(columns: Sequence[str], types: Sequence[str], values: Sequence[Sequence[Any]]) -> None:
+    """Set ``columns`` of the runs whose key ends each of ``values``, as their next revision."""
+    write_all(connection, [Update(_TABLE, columns, "id", (*types, "uuid"), values, ("revision",))])
 
 
-def set_columns(
-    table: str,
-    columns: Sequence[str],
-    types: Sequence[str],
-    values: Sequence[Sequence[Any]],
-    *,
-    counted: bool = False,
-) -> None:
-    """Set ``columns`` of the rows whose key ends each of ``values``; if ``counted``, as their next revision."""
-    if not values:
-        return
-    quote = connection.ops.quote_name
-    counts = f", revision = {quote(table)}.revision + 1" if counted else ""
-    if connection.vendor == "sqlite":
-        sets = ", ".join(f"{quote(name)} = %s" for name in columns) + counts
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                f"UPDATE {quote(table)} SET {sets} WHERE id = %s",  # noqa: S608
-                storable((*columns, "id"), values),
-            )
-        return
-    sets = ", ".join(f"{quote(name)} = new.{quote(name)}" for name in columns) + counts
-    arrays = ", ".join(f"%s::{kind}[]" for kind in (*types, "uuid"))
-    names = ", ".join(map(quote, (*columns, "key")))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {quote(table)} SET {sets} "  # noqa: S608
-            f"FROM unnest({arrays}) AS new ({names}) WHERE {quote(table)}.id = new.key",
-            [list(column) for column in zip(*values, strict=True)],
-        )
+def run_update(row: RunRow, books: RunBooks, now: datetime) -> Update:
+    """Have a run say all that its row and its books say, as its next revision. The caller holds its lock."""
+    values = (*row[1:-1], json.dumps(row.scores), *books[:-1], now, row.id)
+    columns = (*RunRow._fields[1:], *RunBooks._fields[:-1], "changed_at")
+    types = (*_TYPES[1:], *_BOOK_TYPES, "timestamptz", "uuid")
+    return Update(_TABLE, columns, "id", types, [values], ("revision",))
 
 
 def write_variants(variants: Mapping[tuple[UUID, str], tuple[str, int | None]]) -> None:
@@ -216,9 +232,13 @@ def write_variants(variants: Mapping[tuple[UUID, str], tuple[str, int | None]]) 
         if place in known and known[place] != (variant, entity):
             stored = RunVariant.objects.filter(run=place[0], experiment=place[1])
             stored.update(variant=variant, unit_id=entity or known[place][1])
-    new = [(*place, *said) for place, said in sorted(variants.items()) if place not in known]
-    columns = ("run_id", "experiment", "variant", "unit_id")
-    write_all(connection, [Insert(RunVariant._meta.db_table, columns, new)])
+    new = [(place[0], place[1], *said) for place, said in sorted(variants.items()) if place not in known]
+    write_all(connection, [variant_rows(new)])
+
+
+def variant_rows(rows: Sequence[tuple[UUID, str, str, int | None]]) -> Insert:
+    """Runs, experiments, variants and the entities that were served them, all new."""
+    return Insert(RunVariant._meta.db_table, ("run_id", "experiment", "variant", "unit_id"), rows)
 
 
 def forget_rows(keys: Collection[UUID]) -> None:

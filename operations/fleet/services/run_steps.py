@@ -19,7 +19,6 @@ from operations.fleet.domain.run_said import RunSaid
 from operations.fleet.domain.step_said import StepSaid
 from operations.fleet.models import Step, own_step_key
 
-from .agents import KnownAgent
 from .call_costs import (
     SOURCE,
     charged_as_whole,
@@ -30,7 +29,7 @@ from .call_costs import (
     settle_with_cost,
     worth_of,
 )
-from .open_runs import Control, control_of, open_run, other_entities, tell, time_errors
+from .open_runs import Control, OpenRun, control_of, open_run, tell, time_errors
 from .record_runs import finish_recording, record_runs
 from .record_steps import record_steps
 from .run_costs import claim_charging
@@ -63,10 +62,11 @@ def add_steps(
 
 def _add(run_id: str, steps: Sequence[StepInput | list[FieldError]], owner: str | None) -> AddedSteps:
     with transaction.atomic():
-        row, part, agent = open_run(run_id)
+        run = open_run(run_id)
+        row, part, agent = run.row, run.part, run.agent
         outcome = AddedSteps(control_of(agent))
         fresh = _fresh(run_id, steps, outcome)
-        said = _charge(fresh, row, agent, owner, outcome)
+        said = _charge(fresh, run, owner, outcome)
         record_steps(steps=[one for _, one in said], agents={run_id: agent})
         outcome.accepted += [index for index, _ in said]
         if said:
@@ -111,14 +111,13 @@ def _fresh(
 
 def _charge(
     fresh: Sequence[tuple[int, StepInput]],
-    row: RunRow,
-    agent: KnownAgent,
+    run: OpenRun,
     owner: str | None,
     outcome: AddedSteps,
 ) -> list[tuple[int, StepSaid]]:
     """What is to be recorded of the steps, after their costs were: steps whose cost is refused are left out."""
     now = timezone.now()
-    entities = other_entities(row)
+    row, entities = run.row, dict(run.entities.keys())
     costs: dict[int, CostInput] = {}
     for index, step in fresh:
         if step.cost is not None:
@@ -127,7 +126,7 @@ def _charge(
                 event_id=cost_event(row.run_id, step.step_id),
                 occurred_at=step.ended_at or step.started_at or now,
                 run_id=row.run_id,
-                agent=agent,
+                agent=run.agent,
                 entities=entities,
                 cost_type="llm" if step.kind in CALLS else "tool" if step.kind == "tool" else "other",
             )

@@ -16,13 +16,14 @@ from agent_factory_site.common.errors import Conflict, FieldError, Invalid, Lock
 from agent_factory_site.common.ids import uuid7
 from operations.fleet.domain.run_input import FinishInput, RunInput, check_finish, check_run
 from operations.fleet.domain.run_said import RunSaid
-from operations.fleet.models import Agent, Step, run_key
+from operations.fleet.models import Agent, Run, run_key
+from operations.fleet.selectors.runs import get_run_row
 from research.domain.assignment import Reason
 from research.domain.values import unit_error
 from research.selectors.definitions import definitions
 from research.services.assign import Assigned, assign_unit
 
-from .agents import KnownAgent, register_agents, touch_agents
+from .agents import KnownAgent, agent_for_run, touch_agents
 from .call_costs import (
     charge,
     cost_event,
@@ -34,11 +35,12 @@ from .call_costs import (
     settle_with_cost,
     worth_of,
 )
-from .open_runs import Control, api_part, control_of, open_run, other_entities, tell, time_errors
-from .record_runs import finish_recording, record_runs
-from .run_costs import Reported, add_reported, claim_charging
-from .run_results import settle_runs
-from .run_rows import RunRow, as_uuid, locked_rows, micros, moment
+from .one_run import begin_recording, books_of, model_of, told_row
+from .open_runs import Control, OpenRun, api_part, control_of, open_run, time_errors
+from .record_runs import RecordedRuns, finish_recording, record_runs
+from .run_costs import Reported
+from .run_results import ended_run, send_run
+from .run_rows import RunRow, as_uuid, locked_run, micros, moment, run_update
 from .run_units import unit_of
 
 
@@ -55,9 +57,9 @@ class StartedRun:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run that ended; ``replayed`` when the same request had ended it."""
+    """A run that ended, with its agent and user loaded; ``replayed`` when the same request had ended it."""
 
-    run_id: str
+    run: Run
     control: Control
     replayed: bool = False
 
@@ -82,13 +84,10 @@ def start_run(
 
 def _start(run: RunInput, run_id: str, begun: str, now: datetime, seen_by: str) -> StartedRun:
     with transaction.atomic():
-        agent = register_agents(names=[run.agent], seen_by=seen_by).agents[run.agent]
         key = run_key(run_id)
-        known = api_part(key) if locked_rows([key]) else None
-        if known is not None:
-            if known.begun != begun:
-                raise Conflict("run_exists", "Another run has this id.", extensions={"run_id": run_id})
-            return StartedRun(run_id, agent, _served(run, known, agent), control_of(agent), replayed=True)
+        agent, maybe_known = agent_for_run(name=run.agent, run=key, seen_by=seen_by)
+        if maybe_known and (before := _begun(run, run_id, key, begun, agent)) is not None:
+            return before
         if agent.state != Agent.State.ACTIVE:
             why = f": {agent.state_reason}" if agent.state_reason else "."
             raise Locked(
@@ -96,27 +95,7 @@ def _start(run: RunInput, run_id: str, begun: str, now: datetime, seen_by: str) 
                 f"The agent is {agent.state}{why}",
                 extensions={"control": {"state": agent.state, "reason": agent.state_reason}},
             )
-        unit = run.unit
-        at = micros(run.started_at or now)
-        said = RunSaid(
-            run_id=run_id,
-            agent=run.agent,
-            status="running",
-            start=at,
-            last=max(at, micros(now)),
-            source="api",
-            shared=True,
-            session=run.session or "",
-            user=run.user or "",
-            unit=("user", unit) if isinstance(unit, str) else None if unit is None else (unit.type, unit.id),
-            hold_id=run.hold_id or "",
-            costs_from=run.costs_from or "",
-            environment=run.environment,
-            release=run.release,
-            agent_version=run.agent_version,
-            parent_run_id=run.parent_run_id or "",
-            begun=begun,
-        )
+        said = _said(run, run_id, begun, now)
         variants = _served(run, said, agent)
         said = msgspec.structs.replace(
             said,
@@ -126,10 +105,47 @@ def _start(run: RunInput, run_id: str, begun: str, now: datetime, seen_by: str) 
                 if one.decision.in_experiment and one.decision.assigned is not None
             ),
         )
-        outcome = record_runs(said=[said], agents={run.agent: agent})
         touch_agents([agent])
-        finish_recording(outcome)
+        if maybe_known or not begin_recording(said=said, agent=agent):
+            # Spans told of it before, or somebody was quicker.
+            if not maybe_known and (before := _begun(run, run_id, key, begun, agent)) is not None:
+                return before
+            finish_recording(record_runs(said=[said], agents={run.agent: agent}))
     return StartedRun(run_id, agent, variants, control_of(agent))
+
+
+def _begun(run: RunInput, run_id: str, key: UUID, begun: str, agent: KnownAgent) -> StartedRun | None:
+    """The answer to a run that was begun in the same words; raises :class:`Conflict` for other words."""
+    known = api_part(key) if locked_run(key) is not None else None
+    if known is None:
+        return None
+    if known.begun != begun:
+        raise Conflict("run_exists", "Another run has this id.", extensions={"run_id": run_id})
+    return StartedRun(run_id, agent, _served(run, known, agent), control_of(agent), replayed=True)
+
+
+def _said(run: RunInput, run_id: str, begun: str, now: datetime) -> RunSaid:
+    unit = run.unit
+    at = micros(run.started_at or now)
+    return RunSaid(
+        run_id=run_id,
+        agent=run.agent,
+        status="running",
+        start=at,
+        last=max(at, micros(now)),
+        source="api",
+        shared=True,
+        session=run.session or "",
+        user=run.user or "",
+        unit=("user", unit) if isinstance(unit, str) else None if unit is None else (unit.type, unit.id),
+        hold_id=run.hold_id or "",
+        costs_from=run.costs_from or "",
+        environment=run.environment,
+        release=run.release,
+        agent_version=run.agent_version,
+        parent_run_id=run.parent_run_id or "",
+        begun=begun,
+    )
 
 
 def _served(run: RunInput, said: RunSaid, agent: KnownAgent) -> list[Assigned]:
@@ -160,11 +176,12 @@ def finish_run(*, run_id: str, finish: FinishInput, owner: str | None = None) ->
 def _finish(run_id: str, finish: FinishInput, finished: str, owner: str | None) -> FinishedRun:
     now = timezone.now()
     with transaction.atomic():
-        row, part, agent = open_run(run_id)
+        run = open_run(run_id)
+        part, agent = run.part, run.agent
         if part.finished:
             if part.finished != finished:
                 raise Conflict("run_finished", "This run was finished otherwise.")
-            return FinishedRun(run_id, control_of(agent), replayed=True)
+            return FinishedRun(get_run_row(run_id), control_of(agent), replayed=True)
         end = micros(finish.ended_at or now)
         if end < part.start:
             if finish.ended_at is not None:
@@ -183,25 +200,28 @@ def _finish(run_id: str, finish: FinishInput, finished: str, owner: str | None) 
             hold_id=part.hold_id or finish.hold_id or "",
             finished=finished,
         )
-        outcome = record_runs(said=[said], agents={part.agent: agent})
+        row, writes = told_row(run, said)
+        if finish.usage is not None and not row.costs_from:
+            row = row._replace(costs_from="api")
         hold = as_uuid(finish.hold_id or "") or row.hold
-        _charge(finish, row, agent, hold, moment(end), owner)
-        settle_runs(run_ids=[run_id], ended=[row.id])
-        tell(row.id, agent)
-        finish_recording(outcome)
-    return FinishedRun(run_id, control_of(agent))
+        said_of_cost = _charge(finish, run, row, hold, moment(end), owner)
+        books = books_of(run, said_of_cost)
+        send_run(key=row.id, run=ended_run(row, books, agent.key), served=run.served)
+        outcome = RecordedRuns({row.id: (run.row, row)})
+        finish_recording(outcome, [*writes, run_update(row, books, now)])
+    return FinishedRun(model_of(run, row, books, now), control_of(agent))
 
 
 def _charge(
     finish: FinishInput,
+    run: OpenRun,
     row: RunRow,
-    agent: KnownAgent,
     hold: UUID | None,
     at: datetime,
     owner: str | None,
-) -> None:
-    ours = bool(claim_charging(run_ids=[row.run_id], path="api")) if finish.usage is not None else False
-    reported, other = nano(finish.reported_cost), None
+) -> Reported:
+    """Charge what the whole run used, or else compare it; what that adds to the run."""
+    other = None
     charged = False
     if finish.usage is not None:
         cost = cost_of(
@@ -209,18 +229,17 @@ def _charge(
             event_id=cost_event(row.run_id),
             occurred_at=at,
             run_id=row.run_id,
-            agent=agent,
-            entities=other_entities(row),
+            agent=run.agent,
+            entities=dict(run.entities.keys()),
         )
-        by_steps = Step.objects.filter(run=row.id, charged=True).exists()
-        if ours and not by_steps and not is_settled(hold):
+        if row.costs_from == "api" and not run.charged and not is_settled(hold):
             _under("/usage", cost, hold, owner)
             charged = True
         else:
             other = worth_of([cost])[0]
-    add_reported({row.id: Reported(0, reported, other)})
     if not charged:
         give_back(hold_id=hold, owner=owner)
+    return Reported(0, nano(finish.reported_cost), other)
 
 
 def _under(pointer: str, cost: Any, hold: UUID | None, owner: str | None) -> None:
