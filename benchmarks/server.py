@@ -37,6 +37,12 @@ class WebServer:
         """Processor time taken so far by the server's processes."""
         return sum(_cpu(pid) for pid in (self.pid, *_children(self.pid)))
 
+    def precise_cpu_seconds(self) -> float:
+        """The same to the nanosecond, of the threads that there are."""
+        pids = (self.pid, *_children(self.pid))
+        files = [path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+        return sum(int(path.read_text().split()[0]) for path in files) / 1e9
+
 
 @contextmanager
 def serving(
