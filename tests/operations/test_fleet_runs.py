@@ -251,6 +251,17 @@ def test_the_usage_of_a_run_is_not_charged_beside_that_of_its_steps(api):
     assert (done["cost"], done["compared_cost"], done["under_reported"]) == ("1.00", "1.00", False)
 
 
+@pytest.mark.parametrize(("whole", "compared", "flagged"), [("2", "2.00", False), ("3", "3.00", True)])
+def test_the_usage_of_a_run_has_that_of_its_compared_steps_within(api, whole, compared, flagged):
+    run_id = start(api, costs_from="spans")
+    charge(run_id, "2")
+    steps = [{"step_id": name, "kind": "inference", "cost": paid("1")} for name in "ab"]
+    api.post(f"/runs/{run_id}/steps", {"steps": steps})
+    finish(api, run_id, usage=paid(whole))
+    shown = api.get(f"/runs/{run_id}").json()
+    assert (shown["cost"], shown["compared_cost"], shown["under_reported"]) == ("2.00", compared, flagged)
+
+
 def test_steps_that_come_after_the_usage_of_their_run_are_compared(api):
     run_id = start(api)
     finish(api, run_id, usage=paid("1"))

@@ -90,6 +90,11 @@ def add_reported(reported: Mapping[UUID, Reported]) -> None:
     write_all(connection, [Update(Run._meta.db_table, _REPORTED, "id", types, values)])
 
 
+def beyond_calls(told: int | None, whole: int | None) -> int | None:
+    """What the usage of a whole run tells beyond the calls of it that were compared: they are part of it."""
+    return None if whole is None else max(0, whole - (told or 0))
+
+
 def sum_of(one: int | None, other: int | None) -> int | None:
     """The sum of what is known."""
     return other if one is None else one if other is None else one + other

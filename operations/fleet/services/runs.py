@@ -38,7 +38,7 @@ from .call_costs import (
 from .one_run import begin_recording, books_of, model_of, told_row
 from .open_runs import Control, OpenRun, api_part, control_of, open_run, time_errors
 from .record_runs import RecordedRuns, finish_recording, record_runs
-from .run_costs import Reported
+from .run_costs import Reported, beyond_calls
 from .run_results import ended_run, send_run
 from .run_rows import RunRow, as_uuid, locked_run, micros, moment, run_update
 from .run_units import unit_of
@@ -236,7 +236,7 @@ def _charge(
             _under("/usage", cost, hold, owner)
             charged = True
         else:
-            other = worth_of([cost])[0]
+            other = beyond_calls(run.books.other_cost, worth_of([cost])[0])
     if not charged:
         give_back(hold_id=hold, owner=owner)
     return Reported(0, nano(finish.reported_cost), other)
