@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.operations.test_slo_api import SLO, Api
@@ -50,6 +53,29 @@ def test_a_status_has_the_fields_that_were_promised(api: Api) -> None:
     ]  # fmt: skip
     assert found["window"]["end"] == (NOW + timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
     assert "1,979 of 2,000 good; budget 2, 21 used." in found["text"]
+
+
+def test_a_status_takes_seven_statements_however_many_slos_groups_and_objectives_there_are(api: Api) -> None:
+    path = "slos/slo/status"
+    # The first use of a key is noted.
+    assert api("GET", path).status_code == 200
+    for number in range(3):
+        api.made("slos", {**SLO, "key": f"other-{number}", "sli": "answers"})
+    samples = [
+        {
+            "event_id": f"more-{number}", "timestamp": (NOW - timedelta(hours=number)).isoformat(), "good": 1,
+            "total": 1, "labels": {"agent": f"agent-{number}"},
+        }
+        for number in range(30)
+    ]  # fmt: skip
+    assert api("POST", "slis/answers/samples", samples).json()["accepted"] == 30
+    with CaptureQueriesContext(connection) as read:
+        assert api("GET", path).json()["total"] == 2030
+    asked = [re.findall(r'FROM "?(\w+)', query["sql"])[0] for query in read]
+    assert asked == [
+        "common_apikey", "operations_slo", "operations_sloseries", "operations_budgetadjustment",
+        "operations_maintenancewindow", "operations_slocondition", "operations_slominute",
+    ]  # fmt: skip
 
 
 def test_a_group_is_named_by_its_labels(api: Api) -> None:

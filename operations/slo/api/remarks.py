@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from agent_factory_site.common.api.idempotency import idempotent
 from agent_factory_site.common.api.serializers import validated
 from agent_factory_site.common.api.views import ApiListView
-from operations.slo.selectors.slos import get_slo
+from operations.slo.selectors.slos import find_slo
 from operations.slo.services.remarks import adjust_budget, annotate
 
 from . import schemas
@@ -27,7 +27,7 @@ class AdjustmentsView(ApiListView):
     serializer_class = schemas.AdjustmentSchema
 
     def rows(self, query: dict[str, Any]) -> QuerySet[Any]:
-        return get_slo(self.kwargs["slo"]).adjustments.all()
+        return find_slo(self.kwargs["slo"]).adjustments.all()
 
     @extend_schema(
         operation_id="list_budget_adjustments",
@@ -59,7 +59,7 @@ class AnnotationsView(ApiListView):
     serializer_class = schemas.AnnotationSchema
 
     def rows(self, query: dict[str, Any]) -> QuerySet[Any]:
-        return get_slo(self.kwargs["slo"]).annotations.all()
+        return find_slo(self.kwargs["slo"]).annotations.all()
 
     @extend_schema(
         operation_id="list_slo_annotations", summary="Annotations, the newest first", parameters=[SLO]

@@ -23,7 +23,7 @@ from agent_factory_site.common.api.serializers import StrictSerializer, validate
 from agent_factory_site.common.api.views import ApiListView, ApiView
 from operations.slo.models import SloReport
 from operations.slo.selectors.reports import get_report, list_reports
-from operations.slo.selectors.slos import get_slo
+from operations.slo.selectors.slos import find_slo
 from operations.slo.services.reports import freeze_report
 
 from .definitions import READ, SLO, WRITE
@@ -130,7 +130,7 @@ class ReportsView(ApiListView):
     serializer_class = ReportSchema
 
     def rows(self, query: dict[str, Any]) -> QuerySet[Any]:
-        return list_reports(get_slo(self.kwargs["slo"]))
+        return list_reports(find_slo(self.kwargs["slo"]))
 
     @extend_schema(
         operation_id="list_slo_reports", summary="Reports, the latest period first", parameters=[SLO]
@@ -149,7 +149,7 @@ class ReportsView(ApiListView):
     )
     @idempotent()
     def post(self, request: Request, slo: str) -> Response:
-        row = get_slo(slo)
+        row = find_slo(slo)
         made = freeze_report(slo=row.pk, **validated(FreezeRequest, request))
         found = get_report(row, made.pk)
         location = f"/api/v1/operations/slos/{row.pk}/reports/{found.pk}"
@@ -175,7 +175,7 @@ class ReportView(ApiView):
     )
     def get(self, request: Request, slo: str, report: UUID) -> HttpResponseBase:
         chosen = validated_query(FormatQuery, request).get("format") or _accepted(request)
-        row = get_report(get_slo(slo), report)
+        row = get_report(find_slo(slo), report)
         if chosen == "json":
             return Response(rendered_report(row, whole=True))
         return report_file(row, chosen)

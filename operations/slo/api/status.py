@@ -25,7 +25,7 @@ from operations.slo.domain.windows import format_duration, parse_duration
 from operations.slo.models import Slo
 from operations.slo.selectors.definitions import definition_of
 from operations.slo.selectors.history import QUANTILES, History, HistoryPoint, slo_history
-from operations.slo.selectors.slos import get_slo
+from operations.slo.selectors.slos import find_slo
 from operations.slo.selectors.status import Status, group_statuses, slo_status
 
 from . import status_schemas
@@ -111,7 +111,7 @@ class SloStatusView(ApiView):
     )
     def get(self, request: Request, slo: str) -> Response:
         query = validated_query(StatusQuery, request)
-        found = slo_status(get_slo(slo), query.get("labels"), query.get("at"), query["view"])
+        found = slo_status(find_slo(slo), query.get("labels"), query.get("at"), query["view"])
         return Response(rendered_status(found))
 
 
@@ -131,7 +131,7 @@ class SloGroupsView(ApiView):
     )  # fmt: skip
     def get(self, request: Request, slo: str) -> Response:
         query = validated_query(GroupsQuery, request)
-        found = group_statuses(get_slo(slo), query.get("at"), query["view"])
+        found = group_statuses(find_slo(slo), query.get("at"), query["view"])
         shown = [rendered_status(one) for one in found[: query["limit"]]]
         return Response({"count": len(found), "groups": shown})
 
@@ -156,7 +156,7 @@ class SloHistoryView(ApiView):
     )  # fmt: skip
     def get(self, request: Request, slo: str) -> Response:
         query = validated_query(HistoryQuery, request)
-        row = get_slo(slo)
+        row = find_slo(slo)
         end = query.get("end") or timezone.now()
         found = slo_history(
             row,
@@ -183,7 +183,7 @@ class PrometheusRulesView(ApiView):
         responses={(200, "application/yaml"): OpenApiResponse(OpenApiTypes.STR, "A rule file.")},
     )
     def get(self, request: Request, slo: str) -> HttpResponse:
-        row = get_slo(slo)
+        row = find_slo(slo)
         response = HttpResponse(
             prometheus_rules(exported(row)), content_type="application/yaml; charset=utf-8"
         )

@@ -30,6 +30,7 @@ from .windows import MINUTE, RollingWindow, Window, minutes_in, window_at
 
 PRESENT: Final = (timedelta(hours=1), timedelta(hours=6))
 """The present burn rate is that of the last hour, or of the last six when the hour had no data."""
+_NOTHING: Final = Fraction(0)
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -81,9 +82,10 @@ def budget_of(
     minutes = allowed * max(0, window_minutes - (excluded_minutes if view == "after" else 0))
     total = allowed * level.total if budgeting == "occurrences" else minutes
     spent = level.total - level.good
-    rate = total / minutes if minutes else Fraction(0)
-    adjusted = sum((_amount(adjustment, budgeting, rate) for adjustment in adjustments), Fraction(0))
-    if level.ratio is None or total == 0:
+    adjusted = _NOTHING
+    for adjustment in adjustments:
+        adjusted += _amount(adjustment, budgeting, total / minutes if minutes else _NOTHING)
+    if level.ratio is None or not total:
         reason = level.reason or "all_excluded"
         return Budget(
             budgeting,
@@ -99,7 +101,7 @@ def budget_of(
             None,
             reason,
         )
-    left = total + adjusted - spent
+    left = total - spent + adjusted if adjusted else total - spent
     ratio = left / total
     return Budget(
         budgeting=budgeting,
@@ -112,7 +114,7 @@ def budget_of(
         left=left,
         left_ratio=ratio,
         minutes_left=ratio * minutes,
-        met=left >= 0,
+        met=left.numerator >= 0,
     )
 
 
@@ -152,18 +154,20 @@ def exhaustion(
     """
     if budget.left_ratio is None or budget.minutes_left is None:
         return Exhaustion("no_data")
-    if budget.left_ratio <= 0:
+    if budget.left_ratio.numerator <= 0:
         return Exhaustion("exhausted")
     if burn is None:
         return Exhaustion("no_data")
+    if burn.numerator <= 0:
+        return Exhaustion("lasts")
     whole = window_at(window, at)
     if isinstance(window, RollingWindow):
-        needed = budget.left_ratio * minutes_in(whole) / burn if burn > 0 else None
+        needed: Fraction | None = budget.left_ratio * minutes_in(whole) / burn
         limit = Fraction(minutes_in(whole))
     else:
         limit = Fraction((whole.end - at) // _SECOND, 60)
         if budget.budgeting == "timeslices":
-            needed = budget.minutes_left / ((1 - target) * burn) if burn > 0 else None
+            needed = budget.minutes_left / ((1 - target) * burn)
         else:
             begun = Fraction((at - whole.start) // _SECOND, 60)
             needed = begun * budget.left_ratio / (burn - 1) if burn > 1 else None
@@ -175,4 +179,4 @@ def exhaustion(
 def coverage(minutes_with_data: int, begun: Interval) -> Fraction | None:
     """The share of the minutes so far that have data; None when no minute has begun."""
     minutes = begun.duration // MINUTE
-    return min(Fraction(1), Fraction(max(0, minutes_with_data), minutes)) if minutes else None
+    return Fraction(min(max(0, minutes_with_data), minutes), minutes) if minutes else None

@@ -75,6 +75,7 @@ def rule_key(long: timedelta, short: timedelta) -> str:
     return f"{format_duration(long)}_{format_duration(short)}"
 
 
+_ZERO: Final = Fraction(0)
 _HOUR: Final = timedelta(hours=1)
 DEFAULT: Final = (
     Recipe(_HOUR, _HOUR / 12, Fraction(2, 100), "page"),
@@ -95,6 +96,16 @@ def rules_for(name: str, period: timedelta) -> tuple[BurnRule, ...]:
 def burn_rate(error_ratio: Fraction | None, target: Fraction) -> Fraction | None:
     """How many times too fast the budget is spent; None without data."""
     return None if error_ratio is None else error_ratio / (1 - target)
+
+
+def burn_rate_of(bad: int, total: int, target: Fraction) -> Fraction | None:
+    """:func:`burn_rate` of ``bad`` of ``total``, reduced once; None without data."""
+    if total <= 0:
+        return None
+    if not bad:
+        return _ZERO
+    whole = target.denominator
+    return Fraction(bad * whole, total * (whole - target.numerator))
 
 
 def budget_share(rule: BurnRule, period: timedelta) -> Fraction:
@@ -181,10 +192,15 @@ def evaluate(
 _UNKNOWN: Final = Burn(None)
 
 
+def _at_most(rate: Fraction | None, factor: Fraction) -> bool:
+    # What Fraction says too, after it has asked for types; ten thousand groups ask it often.
+    return rate is not None and rate.numerator * factor.denominator <= factor.numerator * rate.denominator
+
+
 def _judge(rule: BurnRule, burns: Mapping[timedelta, Burn], min_traffic: int, was_active: bool) -> Condition:
     long, short = burns.get(rule.long, _UNKNOWN), burns.get(rule.short, _UNKNOWN)
     rates = long.rate, short.rate
-    if any(rate is not None and rate <= rule.factor for rate in rates):
+    if _at_most(long.rate, rule.factor) or _at_most(short.rate, rule.factor):
         return Condition(rule, "ok", *rates)
     if None in rates:
         return Condition(
@@ -197,10 +213,13 @@ def _judge(rule: BurnRule, burns: Mapping[timedelta, Burn], min_traffic: int, wa
 
 def _hold_lower(conditions: Iterable[Condition]) -> list[Condition]:
     conditions = list(conditions)
-    highest = max((found.rule.factor for found in conditions if found.state == "firing"), default=None)
+    firing = [found.rule.factor for found in conditions if found.state == "firing"]
+    if len(firing) < 2:
+        return conditions
+    highest = max(firing)
     return [
         Condition(found.rule, "held", found.long, found.short, found.note)
-        if highest is not None and found.state == "firing" and found.rule.factor < highest
+        if found.state == "firing" and found.rule.factor < highest
         else found
         for found in conditions
     ]

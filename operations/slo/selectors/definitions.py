@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import cast
@@ -18,32 +19,32 @@ from operations.slo.models import Slo
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What an SLO promises; ``rules`` are fitted to its window."""
+    """What an SLO promises; ``rules`` are fitted to its window, ``lengths`` are the windows that look back: those of
+    every status, and those of the rules.
+    """
 
     target: Fraction
     window: Window
     budgeting: Budgeting
     rules: tuple[BurnRule, ...]
+    lengths: tuple[timedelta, ...]
     min_traffic: int
-
-    @property
-    def lengths(self) -> tuple[timedelta, ...]:
-        """The windows that look back: those of every status, and those of the rules."""
-        return lengths_of(self.rules)
 
 
 def definition_of(slo: Slo) -> Definition:
     """What ``slo`` promises."""
+    stored = json.dumps(slo.burn_alerts)
+    rules, lengths = _rules(stored, slo.rolling_seconds, slo.calendar, slo.timezone)
     return Definition(
-        target=Fraction(slo.target),
+        target=_target(slo.target),
         window=_window(slo.rolling_seconds, slo.calendar, slo.timezone),
         budgeting=cast(Budgeting, slo.budgeting),
-        rules=_rules(json.dumps(slo.burn_alerts), slo.rolling_seconds, slo.calendar, slo.timezone),
+        rules=rules,
+        lengths=lengths,
         min_traffic=slo.min_traffic,
     )
 
 
-@lru_cache(maxsize=1024)
 def lengths_of(rules: tuple[BurnRule, ...]) -> tuple[timedelta, ...]:
     """The windows that look back, the shortest first."""
     return tuple(sorted({*BURN_WINDOWS, *(length for rule in rules for length in (rule.long, rule.short))}))
@@ -55,8 +56,16 @@ def _window(rolling_seconds: int | None, calendar: str | None, zone: str) -> Win
 
 
 @lru_cache(maxsize=1024)
-def _rules(stored: str, rolling_seconds: int | None, calendar: str | None, zone: str) -> tuple[BurnRule, ...]:
+def _target(stored: Decimal) -> Fraction:
+    return Fraction(stored)
+
+
+@lru_cache(maxsize=1024)
+def _rules(
+    stored: str, rolling_seconds: int | None, calendar: str | None, zone: str
+) -> tuple[tuple[BurnRule, ...], tuple[timedelta, ...]]:
     window = _window(rolling_seconds, calendar, zone)
     alerts = parse_burn_alerts(json.loads(stored), window, "/burn_alerts", [])
     # What is stored was checked; a set that was shortened since is no reason to know nothing of the SLO.
-    return fitted_rules(alerts, window) if alerts is not None else ()
+    rules = fitted_rules(alerts, window) if alerts is not None else ()
+    return rules, lengths_of(rules)

@@ -51,9 +51,9 @@ def find_series(slo: Slo, labels: Mapping[str, str]) -> SloSeries | None:
         grouped = ", ".join(slo.group_by) or "none"
         detail = f"Names each label that the SLO groups by, or none: {grouped}."
         raise Invalid.fields(FieldError("?labels", "unknown_group", detail))
-    objective = latest_objectives([slo]).get(slo.pk)
+    latest = SloObjective.objects.filter(slo=slo).order_by("-pk").values("pk")[:1]
     key = labels_hash(tuple(sorted(labels.items())))
-    row: SloSeries | None = SloSeries.objects.filter(objective=objective, labels_hash=key).first()
+    row: SloSeries | None = SloSeries.objects.filter(objective=latest, labels_hash=key).first()
     if row is None and labels:
         raise NotFound("not_found", "There is no data of this group.")
     return row

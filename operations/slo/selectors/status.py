@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,8 +21,8 @@ from operations.slo.domain.budget import (
     exhaustion,
     present_burn,
 )
-from operations.slo.domain.burn_alerts import Burn, Condition, burn_rate, evaluate
-from operations.slo.domain.counts import Counts, Sli, View, sli
+from operations.slo.domain.burn_alerts import Burn, Condition, burn_rate_of, evaluate
+from operations.slo.domain.counts import Budgeting, Counts, Sli, View, sli
 from operations.slo.domain.exclusions import Maintenance, excluded, minutes_of
 from operations.slo.domain.sentences import (
     budget_text,
@@ -33,7 +32,7 @@ from operations.slo.domain.sentences import (
     left_text,
     status_text,
 )
-from operations.slo.domain.windows import look_back, so_far, window_at
+from operations.slo.domain.windows import MINUTE, look_back, so_far, window_at
 from operations.slo.models import BudgetAdjustment, MaintenanceWindow, Slo, SloCondition, bucket_number
 
 from .definitions import Definition, definition_of
@@ -155,7 +154,9 @@ def worst_first(found: Iterable[Status]) -> list[Status]:
         found,
         key=lambda one: (
             one.budget.left_ratio is None,
-            one.budget.left_ratio if one.budget.left_ratio is not None else 0,
+            # The float decides unless two are as good as equal; fractions take longer.
+            float(one.budget.left_ratio or 0),
+            one.budget.left_ratio or 0,
             one.slo.key,
         ),
     )
@@ -168,15 +169,22 @@ def moment_of(slo: Slo, at: datetime | None) -> datetime:
 
 def statuses_of(subjects: Sequence[Subject], at: datetime, view: View = "after") -> list[Status]:
     """How these series stand at one time, in their order."""
-    definitions = {subject.slo.pk: definition_of(subject.slo) for subject in subjects}
+    slos = [subject.slo.pk for subject in subjects]
+    definitions = {
+        pk: definition_of(slo) for pk, slo in {subject.slo.pk: subject.slo for subject in subjects}.items()
+    }
     wholes = {pk: window_at(one.window, at) for pk, one in definitions.items()}
     adjustments = _adjustments(wholes)
     off = _excluded_minutes(wholes)
     remembered = _remembered([one.series for one in subjects if one.series is not None])
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for place, subject in enumerate(subjects):
-        definition = definitions[subject.slo.pk]
-        groups.setdefault((definition.window, definition.lengths), []).append(place)
+    alike: dict[tuple[Any, ...], list[UUID]] = {}
+    for pk, definition in definitions.items():
+        alike.setdefault((definition.window, definition.lengths), []).append(pk)
+    group_of = {pk: group for group, some in alike.items() for pk in some}
+    groups: dict[tuple[Any, ...], list[int]] = {group: [] for group in alike}
+    grouped = {pk: groups[group] for pk, group in group_of.items()}
+    for place, pk in enumerate(slos):
+        grouped[pk].append(place)
     found: dict[int, Status] = {}
     for (window, lengths), places in groups.items():
         begun = so_far(window, at)
@@ -184,9 +192,11 @@ def statuses_of(subjects: Sequence[Subject], at: datetime, view: View = "after")
             [number for place in places if (number := subjects[place].series) is not None],
             [begun, *(look_back(at, length) for length in lengths)],
         )
+        budgetings = {definitions[pk].budgeting for pk in alike[window, lengths]}
+        parts = {budgeting: read.parts(budgeting, view) for budgeting in budgetings}
+        events = read.parts("occurrences", view)[1]
         for place in places:
-            subject = subjects[place]
-            slo = subject.slo.pk
+            subject, slo = subjects[place], slos[place]
             found[place] = _status(
                 subject,
                 definitions[slo],
@@ -195,6 +205,7 @@ def statuses_of(subjects: Sequence[Subject], at: datetime, view: View = "after")
                 wholes[slo],
                 begun,
                 read,
+                _burns(read.rows.get(subject.series or 0), definitions[slo], parts, events),
                 adjustments.get(slo, ()),
                 off[slo],
                 remembered.get(subject.series or 0, {}),
@@ -206,13 +217,25 @@ def burn_of(counts: Counts, definition: Definition, view: View = "after") -> Bur
     """How fast what was counted spends the budget, and of how many events that is known."""
     good, total = counts.parts(definition.budgeting, view)
     events = total if definition.budgeting == "occurrences" else counts.parts("occurrences", view)[1]
-    return Burn(_rate(total - good, total, definition.target), events)
+    return Burn(burn_rate_of(total - good, total, definition.target), events)
 
 
-@lru_cache(maxsize=20_000)
-def _rate(bad: int, total: int, target: Fraction) -> Fraction | None:
-    # Most SLOs at most times burn one of a few rates, nothing above all; exact fractions take their time.
-    return burn_rate(Fraction(bad, total), target) if total > 0 else None
+def _burns(
+    row: int | None,
+    definition: Definition,
+    parts: Mapping[Budgeting, tuple[list[list[int]], list[list[int]]]],
+    events: list[list[int]],
+) -> dict[timedelta, Burn]:
+    """:func:`burn_of` every window that looks back; the first window is that of the SLO."""
+    if row is None:
+        return dict.fromkeys(definition.lengths, Burn(None))
+    good, total = parts[definition.budgeting]
+    target = definition.target
+    counted = zip(definition.lengths, good[row][1:], total[row][1:], events[row][1:], strict=True)
+    return {
+        length: Burn(burn_rate_of(whole - kept, whole, target), number)
+        for length, kept, whole, number in counted
+    }
 
 
 def _status(
@@ -223,16 +246,13 @@ def _status(
     whole: Interval,
     begun: Interval,
     read: WindowCounts,
+    burns: dict[timedelta, Burn],
     adjustments: Collection[BudgetAdjustment],
     excluded_minutes: int,
     remembered: Mapping[str, tuple[str, datetime]],
 ) -> Status:
     counts = read.of(subject.series, 0)
-    burns = {
-        length: burn_of(read.of(subject.series, place), definition, view)
-        for place, length in enumerate(definition.lengths, 1)
-    }
-    minutes = whole.duration // timedelta(minutes=1)
+    minutes = whole.duration // MINUTE
     budget = budget_of(
         counts,
         target=definition.target,

@@ -1,4 +1,4 @@
-"""What many series counted in many windows, in one statement for each size of bucket.
+"""What many series counted in many windows, in one statement.
 
 The windows are tiled once, for all series. Their tiles overlap much: they are cut where any of them begins or ends,
 each piece is summed once by the database, and a window is the pieces it is made of, added and taken off.
@@ -6,7 +6,6 @@ each piece is summed once by the database, and a window is the pieces it is made
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,13 +19,15 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from agent_factory_site.common.periods import Interval
-from operations.slo.domain.counts import COUNT_FIELDS, Counts
+from operations.slo.domain.counts import COUNT_FIELDS, Budgeting, Counts, View
 from operations.slo.domain.histogram import Histogram, decode, merge
 from operations.slo.domain.kept import hours_from, minutes_from
 from operations.slo.domain.tiling import Tier, Tiling, tile
 from operations.slo.models import TIERS, bucket_number
 
 Numbers = npt.NDArray[np.int64]
+Piece = tuple[str, int, int]
+"""A tier, and the buckets of it: the first, and the first after."""
 COLUMNS: Final = len(COUNT_FIELDS)
 _SERIES_AT_ONCE: Final = 20_000
 _PIECES_AT_ONCE: Final = 200
@@ -45,6 +46,20 @@ class WindowCounts:
         row = None if series is None else self.rows.get(series)
         return Counts() if row is None else Counts(*self.numbers[row, window].tolist())
 
+    def parts(self, budgeting: Budgeting, view: View) -> tuple[list[list[int]], list[list[int]]]:
+        """:meth:`Counts.parts` by series, in the order of ``rows``, and window: how many were good, of how many."""
+        column = {name: self.numbers[:, :, place] for place, name in enumerate(COUNT_FIELDS)}
+        if budgeting == "occurrences":
+            good, total = column["good"], column["total"]
+            off_good, off_total = column["excluded_good"], column["excluded_total"]
+        else:
+            good, total = column["good_slices"], column["good_slices"] + column["bad_slices"]
+            off_good = column["excluded_good_slices"]
+            off_total = off_good + column["excluded_bad_slices"]
+        if view == "after":
+            good, total = good - off_good, total - off_total
+        return good.tolist(), total.tolist()
+
 
 def tilings_of(windows: Iterable[Interval], now: datetime | None = None) -> tuple[Tiling, ...]:
     """The rows of each window, as far as rows are still kept ``now``."""
@@ -60,13 +75,19 @@ def _tiled(window: Interval, minutes: datetime, hours: datetime) -> Tiling:
 
 
 def window_counts(series: Sequence[int], windows: Sequence[Interval]) -> WindowCounts:
-    """The counts of every series in every window of whole minutes: at most three statements."""
+    """The counts of every series in every window of whole minutes; one statement, unless they are very many."""
     tilings = tilings_of(windows)
     rows = {number: place for place, number in enumerate(dict.fromkeys(series))}
     numbers = np.zeros((len(rows), len(tilings), COLUMNS), dtype=np.int64)
-    if rows:
-        for tier in TIERS:
-            _add_tier(tier, rows, tilings, numbers)  # type: ignore[arg-type]
+    pieces, signs = _all_pieces(tilings)
+    found = _sums(list(rows), pieces) if rows and pieces else np.zeros((0, 2 + COLUMNS), dtype=np.int64)
+    if len(found):
+        places = np.array([rows[number] for number in found[:, 1].tolist()])
+        sums = np.zeros((len(rows), len(pieces), COLUMNS), dtype=np.int64)
+        sums[places, found[:, 0]] = found[:, 2:]
+        for window, row in enumerate(signs):
+            for piece in np.nonzero(row)[0]:
+                numbers[:, window] += row[piece] * sums[:, piece]
     return WindowCounts(tilings, rows, numbers)
 
 
@@ -103,19 +124,15 @@ def window_histogram(series: int | None, window: Interval) -> Histogram:
     return merge(plus, minus)
 
 
-def _add_tier(tier: Tier, rows: dict[int, int], tilings: Sequence[Tiling], numbers: Numbers) -> None:
-    pieces, signs = _pieces(tier, tilings)
-    if not pieces:
-        return
-    found = _sums(tier, list(rows), pieces)
-    if not len(found):
-        return
-    places = np.array([rows[number] for number in found[:, 1].tolist()])
-    sums = np.zeros((len(rows), len(pieces), COLUMNS), dtype=np.int64)
-    sums[places, found[:, 0]] = found[:, 2:]
-    for window, row in enumerate(signs):
-        for piece in np.nonzero(row)[0]:
-            numbers[:, window] += row[piece] * sums[:, piece]
+def _all_pieces(tilings: Sequence[Tiling]) -> tuple[list[Piece], Numbers]:
+    """:func:`_pieces` of every tier, side by side."""
+    pieces: list[Piece] = []
+    signs: list[Numbers] = []
+    for tier in TIERS:
+        ranges, taken = _pieces(tier, tilings)  # type: ignore[arg-type]
+        pieces += [(tier, start, end) for start, end in ranges]
+        signs.append(taken)
+    return pieces, np.concatenate(signs, axis=1)
 
 
 def _pieces(tier: Tier, tilings: Sequence[Tiling]) -> tuple[list[tuple[int, int]], Numbers]:
@@ -135,24 +152,25 @@ def _pieces(tier: Tier, tilings: Sequence[Tiling]) -> tuple[list[tuple[int, int]
     return [pieces[place] for place in used], signs[:, used]
 
 
-def _sums(tier: Tier, series: list[int], pieces: list[tuple[int, int]]) -> Numbers:
+def _sums(series: list[int], pieces: list[Piece]) -> Numbers:
     """Rows of piece, series and sums."""
-    table = TIERS[tier]._meta.db_table
     postgres = connection.vendor == "postgresql"
     which = "series_id = ANY(%s::int4[])" if postgres else "series_id IN (SELECT value FROM json_each(%s))"
     columns = ", ".join(f"sum({name}){'::bigint' if postgres else ''}" for name in COUNT_FIELDS)
     found: list[Any] = []
     with connection.cursor() as cursor:
         for first in range(0, len(series), _SERIES_AT_ONCE):
-            part = series[first : first + _SERIES_AT_ONCE]
+            # As one text: a list of thousands is quoted number by number, for every piece.
+            listed = ",".join(map(str, series[first : first + _SERIES_AT_ONCE]))
+            part = f"{{{listed}}}" if postgres else f"[{listed}]"
             for place in range(0, len(pieces), _PIECES_AT_ONCE):
                 some = pieces[place : place + _PIECES_AT_ONCE]
                 # Whole numbers of the program's own, which need no quoting.
                 statement = " UNION ALL ".join(
-                    f"SELECT {number:d}, series_id, {columns} FROM {table}"  # noqa: S608
+                    f"SELECT {number:d}, series_id, {columns} FROM {TIERS[tier]._meta.db_table}"  # noqa: S608
                     f" WHERE {which} AND bucket >= {start:d} AND bucket < {end:d} GROUP BY series_id"
-                    for number, (start, end) in enumerate(some, place)
+                    for number, (tier, start, end) in enumerate(some, place)
                 )
-                cursor.execute(statement, [part if postgres else json.dumps(part)] * len(some))
+                cursor.execute(statement, [part] * len(some))
                 found += cursor.fetchall()
     return np.array(found, dtype=np.int64).reshape(len(found), 2 + COLUMNS)

@@ -14,7 +14,7 @@ from agent_factory_site.common.actors import current_actor
 from agent_factory_site.common.errors import FieldError
 from operations.slo.domain.sample_input import MAX_COUNT, label_errors
 from operations.slo.models import BudgetAdjustment, Slo, SloAnnotation
-from operations.slo.selectors.slos import get_slo
+from operations.slo.selectors.slos import find_slo
 
 from .definition_parts import refuse, refuse_archived
 
@@ -35,7 +35,7 @@ def adjust_budget(
     In ``events`` where the SLO budgets by occurrences, in ``minutes`` where by time slices. It counts in windows
     that hold ``at`` (now), for all events or the group that bears exactly these ``labels``.
     """
-    row = get_slo(slo)
+    row = find_slo(slo)
     refuse_archived(row, "SLO")
     moment = at or timezone.now()
     errors = label_errors(labels or {})
@@ -78,7 +78,7 @@ def annotate(
     *, slo: UUID | str, text: str, at: datetime | None = None, until: datetime | None = None
 ) -> SloAnnotation:
     """Write a remark on the timeline of an SLO, at a time (now) or until another."""
-    row = get_slo(slo)
+    row = find_slo(slo)
     moment = at or timezone.now()
     errors = []
     if not text.strip():

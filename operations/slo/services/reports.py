@@ -26,7 +26,7 @@ from operations.slo.selectors.report_figures import (
     report_figures,
     series_of_period,
 )
-from operations.slo.selectors.slos import get_slo
+from operations.slo.selectors.slos import find_slo
 
 AMENDED_FOR: Final = timedelta(days=397)
 """So long after its end a report is compared with what the buckets say: as long as hours are kept."""
@@ -60,7 +60,7 @@ def freeze_report(
     Raises :class:`Invalid` for a kind of period that the SLO does not report, :class:`Conflict` where the period has
     not ended or nothing was ever counted.
     """
-    row = get_slo(slo)
+    row = find_slo(slo)
     window = definition_of(row).window
     if period not in report_kinds(window):
         kinds = ", ".join(report_kinds(window))
