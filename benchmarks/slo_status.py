@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal
+from statistics import median
 from typing import Final
 
 from django.db import connection, transaction
@@ -49,12 +50,14 @@ def main() -> list[Outcome]:
     _, secret = create_api_key(name="benchmark", scopes=["operations:read"])
     slos = [slo for slo, _ in single]
 
+    # As a server does, it builds its middleware once and not with every request.
+    client = Client(SERVER_NAME="localhost")
+
     def endpoint() -> None:
-        answer = Client(SERVER_NAME="localhost").get(
-            "/api/v1/operations/slos/slo-1/status", headers={"X-API-Key": secret}
-        )
+        answer = client.get("/api/v1/operations/slos/slo-1/status", headers={"X-API-Key": secret})
         assert answer.status_code == 200
 
+    endpoint()
     taken = interleave(
         {
             "statuses": lambda: statuses(slos, at),
@@ -68,11 +71,11 @@ def main() -> list[Outcome]:
         _seconds(f"{SLOS:,} SLOs: evaluating their burn conditions", taken["evaluation"], BAR),
         Outcome(
             f"GET status of one of {SLOS:,} SLOs, in-process",
-            min(taken["endpoint"]) * 1e3,
+            median(taken["endpoint"]) * 1e3,
             "ms",
             "<=",
             HTTP_BAR,
-            f"the fastest of {milliseconds(taken['endpoint'])}",
+            milliseconds(taken["endpoint"]),
         ),
     ]
     Slo.objects.update(archived_at=at)
@@ -101,7 +104,7 @@ def main() -> list[Outcome]:
 
 
 def _seconds(what: str, taken: list[float], bar: float) -> Outcome:
-    return Outcome(what, sorted(taken)[len(taken) // 2], "s", "<=", bar, milliseconds(taken))
+    return Outcome(what, median(taken), "s", "<=", bar, milliseconds(taken))
 
 
 def _slo(key: str, group_by: list[str]) -> tuple[Slo, int]:
