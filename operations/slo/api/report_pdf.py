@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 import reportlab
 from reportlab.lib import colors
@@ -106,4 +106,4 @@ def _letters() -> frozenset[int]:
 
 def _text(text: str) -> str:
     shown = "".join(one if ord(one) in _letters() else " " if one.isspace() else "?" for one in text[:1000])
-    return escape(shown)
+    return escape(shown, quote=False)
