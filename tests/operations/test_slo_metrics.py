@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -16,12 +16,13 @@ from operations.slo.services.slos import create_slo
 from tests.operations.slo_setup import sample
 
 pytestmark = pytest.mark.django_db
-NOW = timezone.now()
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(autouse=True)
-def _slos() -> None:
+def now() -> datetime:
+    """The moment of the test, up to which there are samples."""
+    moment = timezone.now()
     for key in ("busy", "empty"):
         body = {
             "key": key,
@@ -30,8 +31,12 @@ def _slos() -> None:
             "window": {"rolling": "30d"},
         }
         create_slo(body=body)
-    samples = [sample("old", NOW - timedelta(days=3), 90, 100), sample("new", NOW - 2 * MINUTE, 100, 100)]
+    samples = [
+        sample("old", moment - timedelta(days=3), 90, 100),
+        sample("new", moment - 2 * MINUTE, 100, 100),
+    ]
     assert record_samples(sli="busy", samples=samples).accepted == [0, 1]
+    return moment
 
 
 def values(name: str) -> dict[tuple[str, ...], object]:
@@ -54,9 +59,9 @@ def test_levels_budgets_and_rates_are_those_of_the_status() -> None:
     assert values("sli_good_total") == {("busy",): 190}
 
 
-def test_conditions_are_published_once_evaluated() -> None:
+def test_conditions_are_published_once_evaluated(now: datetime) -> None:
     assert values("slo_burn_condition") == {}
-    record_samples(sli="busy", samples=[sample("bad", NOW - MINUTE, 0, 100)])
+    record_samples(sli="busy", samples=[sample("bad", now - MINUTE, 0, 100)])
     evaluate_slos()
     assert values("slo_burn_condition") == {
         ("busy", "1h_5m", "page"): 1, ("busy", "6h_30m", "page"): 0, ("busy", "3d_6h", "ticket"): 0,
@@ -74,11 +79,11 @@ def test_conditions_are_published_once_evaluated() -> None:
     ],
 )
 def test_the_past_is_read_from_buckets(
-    name: str, labels: dict[str, str], before: float | None, after: float | None
+    now: datetime, name: str, labels: dict[str, str], before: float | None, after: float | None
 ) -> None:
     metric = find_metric(f"agent_factory_{name}")
     assert metric is not None
-    start = NOW - timedelta(days=3, hours=2)
+    start = now - timedelta(days=3, hours=2)
     points = metric.history({"slo": "busy", **labels}, start, start + timedelta(hours=8), timedelta(hours=1))
     assert [point.at for point in points] == [start + timedelta(hours=n) for n in range(8)]
     assert [point.value for point in points[:2]] == [before] * 2
