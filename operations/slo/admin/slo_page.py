@@ -284,7 +284,7 @@ def _numbers(status: Status, past: bool) -> list[dict[str, Any]]:
         {
             "label": "Burn rate, 1 h",
             "value": burn_cell(hour),
-            "title": status.sentences.get("burn_60m", ""),
+            "title": status.sentences.get("burn_1h", ""),
             "warn": bool(hour and hour.rate and hour.rate > 1),
         },
         {"label": "Gone by", "value": gone, "title": exhaustion_text(status.exhaustion)},

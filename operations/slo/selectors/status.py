@@ -32,7 +32,7 @@ from operations.slo.domain.sentences import (
     left_text,
     status_text,
 )
-from operations.slo.domain.windows import MINUTE, look_back, so_far, window_at
+from operations.slo.domain.windows import MINUTE, format_duration, look_back, so_far, window_at
 from operations.slo.models import BudgetAdjustment, MaintenanceWindow, Slo, SloCondition, bucket_number
 
 from .definitions import Definition, definition_of
@@ -101,7 +101,7 @@ class Status:
             "coverage": coverage_text(self.coverage),
             "exhaustion": exhaustion_text(self.exhaustion),
             **{
-                f"burn_{length // timedelta(minutes=1)}m": burn_text(burn.rate, length)
+                f"burn_{format_duration(length)}": burn_text(burn.rate, length)
                 for length, burn in self.burns.items()
             },
         }
