@@ -57,8 +57,14 @@ class CommittedCache(Generic[K, V]):
         self._values.update(values)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, also what the present transaction has met."""
         self._values = {}
+        if connection.in_atomic_block:
+            connection.run_on_commit = [
+                waiting
+                for waiting in connection.run_on_commit
+                if not (isinstance(waiting[1], _Put) and waiting[1].func == self._put)
+            ]
 
 
 class _Put(partial[None]):
