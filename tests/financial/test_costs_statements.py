@@ -18,7 +18,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 BEFORE = ["common_apikey", "financial_pricerevision", "BEGIN"]
 CLAIM = ["financial_costeventkey", "financial_costfacetdimension"]
-WRITE = ["costevent", "costattribution", "auditevent", "costrollupquarter", "costrollupday"]
+TOLD = ["outboxmessage", "outboxdelivery"]
+"""That costs of a run were recorded, for those who keep runs."""
+WRITE = ["costevent", "costattribution", "auditevent", *TOLD, "costrollupquarter", "costrollupday"]
 AFTER = ["COMMIT"]
 
 
@@ -50,6 +52,6 @@ def test_a_batch_takes_no_more_than_one_cost(api: Api, cost: Callable[..., Any])
     with CaptureQueriesContext(connection) as captured:
         assert api.post(COSTS, batch[2]).json()["accepted"] == 200
     statements = [query["sql"] for query in captured.captured_queries]
-    # PostgreSQL copies rows and attributions; the audit event and the rollups go in one message.
-    assert len(statements) == (11 if connection.vendor == "sqlite" else 9), statements
+    # PostgreSQL copies rows and attributions; the audit event, what is told and the rollups go in one message.
+    assert len(statements) == (13 if connection.vendor == "sqlite" else 9), statements
     assert_books_agree()
