@@ -82,7 +82,8 @@ class Checkout:
         """The version of a package in an environment, or None."""
         code = f"try:\n    import {name}\n    print({name}.version)\nexcept ImportError:\n    pass"
         python = self.folder / environment / "bin" / "python"
-        shown = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+        # Versions made in the same second would share what is compiled: their files are alike in size and time.
+        shown = subprocess.run([python, "-B", "-c", code], capture_output=True, text=True, check=True)
         return shown.stdout.strip() or None
 
 
