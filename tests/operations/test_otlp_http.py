@@ -373,8 +373,8 @@ def test_the_number_of_statements_does_not_grow_with_the_spans(client: Client, k
         assert send(client, key, traced(2, 100)).status_code == 200
     with CaptureQueriesContext(connection) as many:
         assert send(client, key, traced(60, 1000)).status_code == 200
-    # Thirty times the spans: where rows no longer fit into one statement they take two or three.
-    assert len(many) <= len(few) + 8
+    # Thirty times the spans: rows fill more than one statement on SQLite, and are staged on PostgreSQL.
+    assert (len(few), len(many)) == ((21, 24) if connection.vendor == "sqlite" else (20, 26))
     assert Step.objects.filter(run__isnull=False).count() == 63
 
 
