@@ -31,10 +31,10 @@ from research.services import analyse
 from research.services.analyse import analyse_due, analyse_experiment
 from research.services.record_results import record_results
 from tests.admin_data import staff
+from tests.research.experiment_calls import Api
 from tests.research.results_world import expose, make_experiment, result
 from tests.research.test_analysis_results import drawn, fill, people
 from tests.research.test_analysis_snapshots import GUARD, add, grouped
-from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 
