@@ -11,10 +11,10 @@ import pytest
 from research.models import Experiment, ResultEvent
 from research.services.record_results import record_results
 
+from .experiment_calls import Api
 from .experiment_setup import definition, draft
 from .results_world import expose, make_experiment, result
 from .test_analysis_results import FIELDS, MEAN, drawn, fill, people
-from .test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 

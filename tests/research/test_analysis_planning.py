@@ -17,9 +17,9 @@ from research.domain.statistics.planning import (
 )
 from research.domain.statistics.spending import Spending
 from research.models import Experiment
+from tests.research.experiment_calls import Api
 from tests.research.results_world import make_experiment
 from tests.research.test_analysis_results import MEAN, drawn, fill, people
-from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 

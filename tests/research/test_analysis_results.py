@@ -15,8 +15,8 @@ from research.domain.statistics.moments import moments_of
 from research.domain.statistics.results import ArmData, Metric, Settings
 from research.models import Experiment
 from research.services.record_results import record_results
+from tests.research.experiment_calls import Api
 from tests.research.results_world import expose, make_experiment, result
-from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 FIELDS = [

@@ -28,9 +28,9 @@ from research.services import analyse
 from research.services.analyse import analyse_due, analyse_experiment
 from research.services.lifecycle import stop_experiment
 from research.services.record_results import record_results
+from tests.research.experiment_calls import Api
 from tests.research.results_world import METRICS, START, expose, make_experiment, result
 from tests.research.test_analysis_results import MEAN, drawn, fill, got, people
-from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 

@@ -12,10 +12,10 @@ import pytest
 from research.models import Analysis, Experiment
 from research.services.record_results import record_results
 
+from .experiment_calls import Api
 from .experiment_setup import definition
 from .results_world import START, expose, make_experiment, result
 from .test_analysis_results import MEAN, fill, got
-from .test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 

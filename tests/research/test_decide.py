@@ -16,10 +16,10 @@ from research.models import Experiment
 from research.selectors.experiments import get_experiment
 from research.services.lifecycle import archive_experiment, pause_experiment, stop_arm, stop_experiment
 from tests.admin_data import staff
+from tests.research.experiment_calls import Api
 from tests.research.experiment_setup import draft, running
 from tests.research.results_world import make_experiment
 from tests.research.test_analysis_results import drawn, fill, people
-from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 

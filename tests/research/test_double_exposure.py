@@ -17,8 +17,8 @@ from research.services.lifecycle import stop_arm
 from research.services.overrides import put_override
 from tests.processes import Child, run_all
 
+from .experiment_calls import Api
 from .experiment_setup import running
-from .test_experiments_api import Api
 
 OTHER = {"control": "treatment", "treatment": "control"}
 THREE = [(key, weight, {"model": key}) for key, weight in (("control", 0.4), ("good", 0.3), ("bad", 0.3))]

@@ -2,92 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.test import Client
 
 from agent_factory_site.common.actors import Actor, acting
-from agent_factory_site.common.models import AuditEvent, OutboxMessage
-from agent_factory_site.common.outbox import subscribe, topic_of, unsubscribe
-from agent_factory_site.common.services.api_keys import create_api_key
-from research.events import ExperimentStateChanged
-from research.models import Assignment, Experiment, Phase
-from tests.common.callers import make_user
+from research.models import Experiment, Phase
+
+from .experiment_calls import EXPERIMENTS, Api, body, conflict, errors
 
 pytestmark = pytest.mark.django_db
-
-EXPERIMENTS = "/api/v1/research/experiments"
-
-
-class Api:
-    """Calls the API with one key."""
-
-    def __init__(self, *scopes: str, owner: Any = None) -> None:
-        _, self.key = create_api_key(name="tests", scopes=scopes, owner=owner)
-        self.client = Client(raise_request_exception=False)
-
-    def __call__(self, method: str, path: str = "", body: Any = None, **headers: str) -> Any:
-        url = path if path.startswith("/api") else f"{EXPERIMENTS}{path}"
-        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        return self.client.generic(
-            method,
-            url,
-            content,
-            content_type="application/json",
-            headers={
-                "X-API-Key": self.key,
-                **{name.replace("_", "-"): value for name, value in headers.items()},
-            },
-        )
-
-    def patch(self, path: str, body: Any) -> Any:
-        return self("PATCH", path, body, If_Match="*")
 
 
 @pytest.fixture
 def api(db: None) -> Api:
     """Reads and writes experiments, and asks for assignments."""
     return Api("research:admin", "assign")
-
-
-def body(**changes: Any) -> dict[str, Any]:
-    values = {
-        "key": "prompt-v2",
-        "name": "Prompt, second version",
-        "hypothesis": "Shorter prompts succeed more often.",
-        "unit": "user",
-        "salt": None,
-        "variants": [
-            {"key": "control", "weight": 0.5, "payload": {"model": "gpt-4o", "prompt": "v1"}},
-            {"key": "treatment", "weight": 0.5, "payload": {}},
-        ],
-        "coverage": 1.0,
-        "targeting": [{"attribute": "country", "op": "in", "value": ["DE", "FR"]}],
-        "exclusion_group": None,
-        "metrics": [
-            {"key": "success", "kind": "proportion", "role": "primary", "direction": "increase", "mde": 0.02},
-            {"key": "cost_per_success", "kind": "ratio", "numerator": "cost", "denominator": "success",
-             "role": "guardrail", "direction": "decrease", "margin": 0.05},
-            {"key": "latency", "kind": "quantile", "q": 0.95, "role": "secondary", "direction": "decrease"},
-        ],
-        "analysis": {"engine": "sequential", "alpha": 0.05, "power": 0.8, "correction": "holm", "cuped": True,
-                     "planned_looks": 5},
-    } | changes  # fmt: skip
-    return {name: value for name, value in values.items() if value is not ...}
-
-
-def errors(response: Any, status: int = 400) -> list[tuple[str, str]]:
-    assert response.status_code == status, response.content
-    assert response["Content-Type"] == "application/problem+json"
-    return [(each.get("pointer", each.get("parameter")), each["code"]) for each in response.json()["errors"]]
-
-
-def conflict(response: Any) -> str:
-    assert response.status_code == 409, response.content
-    return response.json()["code"]
 
 
 def test_an_experiment_is_made_as_a_draft_with_every_default_filled_in(api):
@@ -311,169 +242,6 @@ def test_new_weights_targeting_or_payloads_open_a_phase_while_it_runs(api):
     assert [each["ended_at"] for each in changed["phases"]][3] is None
     seeds = Phase.objects.order_by("number").values_list("seed", flat=True)
     assert list(seeds) == ["prompt-v2", "prompt-v2:2", "prompt-v2:3", "prompt-v2:4"]
-
-
-@pytest.fixture
-def heard() -> Iterator[str]:
-    """The topic of changes of state, which somebody listens to."""
-    subscribe(ExperimentStateChanged, "tests", lambda event: None)
-    yield topic_of(ExperimentStateChanged)
-    unsubscribe("tests")
-
-
-STEPS = {
-    "start": (None, {"draft": "running"}),
-    "pause": ({}, {"running": "paused"}),
-    "resume": (None, {"paused": "running"}),
-    "stop": ({"decision": "ship", "reason": "better"}, {"running": "stopped", "paused": "stopped"}),
-    "archive": (None, {"draft": "archived", "stopped": "archived"}),
-}
-WAYS = {"draft": [], "running": ["start"], "paused": ["start", "pause"], "stopped": ["start", "stop"],
-        "archived": ["archive"]}  # fmt: skip
-
-
-@pytest.mark.parametrize("state", WAYS)
-@pytest.mark.parametrize("verb", STEPS)
-def test_each_step_leads_from_its_states_alone(api, heard, state, verb):
-    api("POST", "", body())
-    for step in WAYS[state]:
-        assert api("POST", f"/prompt-v2/{step}", STEPS[step][0]).status_code == 200
-    before = api("GET", "/prompt-v2").json()
-    sent, leads = STEPS[verb]
-    told = OutboxMessage.objects.count()
-    response = api("POST", f"/prompt-v2/{verb}", sent)
-    if state in leads:
-        assert response.status_code == 200
-        assert response.json()["state"] == leads[state]
-        assert response.json() == api("GET", "/prompt-v2").json()
-        message = OutboxMessage.objects.latest("id")
-        assert (message.topic, message.payload["key"], message.payload["state"]) == (
-            heard,
-            "prompt-v2",
-            leads[state],
-        )
-        last = AuditEvent.objects.filter(target_type="research.Experiment").latest("id")
-        assert last.changes["state"] == [state, leads[state]]
-    else:
-        assert conflict(response) == "invalid_state"
-        assert response.json()["state"] == state
-        assert api("GET", "/prompt-v2").json() == before
-        assert OutboxMessage.objects.count() == told
-
-
-def test_stopping_says_what_was_decided_and_why(api):
-    api("POST", "", body())
-    api("POST", "/prompt-v2/start")
-    assert errors(api("POST", "/prompt-v2/stop", {"decision": "ship"})) == [("/reason", "required")]
-    stopped = api("POST", "/prompt-v2/stop", {"decision": "ship", "reason": "Better."}).json()
-    assert (stopped["decision"], stopped["reason"], stopped["state"]) == ("ship", "Better.", "stopped")
-    assert stopped["phases"][0]["ended_at"] == stopped["stopped_at"]
-
-
-def test_a_start_says_what_is_missing(api):
-    api("POST", "", body(coverage=0, variants=[{"key": "a", "weight": 1}, {"key": "b", "weight": 0}]))
-    assert errors(api("POST", "/prompt-v2/start")) == [("/coverage", "required"), ("/variants", "required")]
-    assert api("GET", "/prompt-v2").json()["state"] == "draft"
-
-
-def test_another_person_approves_where_the_settings_ask_for_it(settings, db):
-    settings.EXPERIMENTS_NEED_APPROVAL = True
-    ada, bob = make_user("ada"), make_user("bob")
-    writer, other = Api("research:write", owner=ada), Api("research:write", owner=bob)
-    writer("POST", "", body())
-    assert conflict(writer("POST", "/prompt-v2/start")) == "approval_required"
-    for refused, code in ((writer("POST", "/prompt-v2/approve"), "same_person"),
-                          (Api("research:write")("POST", "/prompt-v2/approve"), "no_person")):  # fmt: skip
-        assert (refused.status_code, refused.json()["code"]) == (403, code)
-    assert other("POST", "/prompt-v2/approve").json()["approved_at"] is not None
-    # A change after the approval is not what was approved.
-    assert writer.patch("/prompt-v2", {"coverage": 0.5}).json()["approved_at"] is None
-    assert conflict(writer("POST", "/prompt-v2/start")) == "approval_required"
-    assert other("POST", "/prompt-v2/approve").status_code == 200
-    assert conflict(other("POST", "/prompt-v2/approve")) == "approved"
-    assert writer("POST", "/prompt-v2/start").status_code == 200
-
-
-def test_assigning_over_http(api):
-    api("POST", "", body())
-    agent = Api("assign")
-    url = "/prompt-v2/assign?unit_id=u-17&country=DE"
-    nobody = {"experiment": "prompt-v2", "unit_id": "u-17", "variant": None, "payload": None,
-              "in_experiment": False, "phase": None}  # fmt: skip
-    assert agent("GET", url).json() == {**nobody, "reason": "not_running"}
-    api("POST", "/prompt-v2/start")
-    assert agent("GET", "/prompt-v2/assign?unit_id=u-17&country=US").json() == {
-        **nobody,
-        "reason": "not_targeted",
-    }
-    assert agent("HEAD", url).status_code == 200
-    assert agent("GET", f"{url}&expose=false").json()["reason"] == "assigned"
-    assert not Assignment.objects.exists()
-    response = agent("GET", url)
-    assert response["Cache-Control"] == "no-store"
-    found = response.json()
-    payload = {"control": {"model": "gpt-4o", "prompt": "v1"}, "treatment": {}}[found["variant"]]
-    assert found == {"experiment": "prompt-v2", "unit_id": "u-17", "variant": found["variant"], "payload": payload,
-                     "reason": "assigned", "in_experiment": True, "phase": 1}  # fmt: skip
-    assert agent("GET", "/prompt-v2/assign?unit_id=u-17").json() == {**found, "reason": "sticky"}
-    assert Assignment.objects.count() == 1
-
-
-def test_what_assigning_refuses(api):
-    api("POST", "", body())
-    api("POST", "/prompt-v2/start")
-    assert errors(api("GET", "/prompt-v2/assign")) == [("unit_id", "required")]
-    assert errors(api("GET", f"/prompt-v2/assign?unit_id={'x' * 10_000}")) == [("unit_id", "too_long")]
-    assert errors(api("GET", "/prompt-v2/assign?unit_id=u&expose=maybe")) == [("expose", "not_a_truth")]
-    assert errors(api("GET", f"/prompt-v2/assign?unit_id=u&country={'x' * 1001}")) == [
-        ("country", "too_long")
-    ]
-    assert api("GET", "/nobody/assign?unit_id=u").status_code == 404
-    assert Api("research:read")("GET", "/prompt-v2/assign?unit_id=u").status_code == 403
-    assert Api("assign")("GET", "/prompt-v2").status_code == 403
-    assert not Assignment.objects.exists()
-
-
-def test_assigning_many_takes_the_good_and_names_the_bad(api):
-    api("POST", "", body())
-    api("POST", "/prompt-v2/start")
-    units = [
-        {"unit_id": "u-1", "attributes": {"country": "DE"}},
-        {"unit_id": ""},
-        {"unit_id": "u-2", "attributes": {"country": "US"}},
-        "u-3",
-        {"unit_id": "u-4", "country": "DE"},
-        {"unit_id": "😀", "attributes": {"country": "FR"}},
-    ]
-    response = api("POST", "/prompt-v2/assignments", {"units": units})
-    assert response.status_code == 200, response.content
-    found = response.json()
-    assert [(each["unit_id"], each["reason"]) for each in found["assignments"]] == [
-        ("u-1", "assigned"), ("u-2", "not_targeted"), ("😀", "assigned"),
-    ]  # fmt: skip
-    assert [(each["index"], each["code"]) for each in found["rejected"]] == [
-        (1, "required"), (3, "not_an_object"), (4, "unknown_field"),
-    ]  # fmt: skip
-    assert Assignment.objects.count() == 2
-    assert errors(api("POST", "/prompt-v2/assignments", {})) == [("/units", "required")]
-    assert errors(api("POST", "/prompt-v2/assignments", {"units": [{}] * 10_001})) == [("/units", "too_many")]
-
-
-def test_reporting_exposures_over_http(api):
-    api("POST", "", body(targeting=[]))
-    api("POST", "/prompt-v2/start")
-    known = api("GET", "/prompt-v2/assign?unit_id=u-1&expose=false").json()["variant"]
-    sent = {"exposures": [{"unit_id": "u-1", "variant": known}, {"unit_id": "u-2", "occurred_at": "yesterday"},
-                          {"unit_id": "u-3", "variant": "third"}]}  # fmt: skip
-    response = api("POST", "/prompt-v2/exposures", sent)
-    assert response.status_code == 200, response.content
-    found = response.json()
-    assert (found["accepted"], found["duplicates"]) == (1, 0)
-    assert [(each["index"], each["code"]) for each in found["rejected"]] == [
-        (1, "invalid"),
-        (2, "other_variant"),
-    ]
-    assert api("POST", "/prompt-v2/exposures", sent).json()["duplicates"] == 1
 
 
 def test_the_list_filters_and_pages(api):

@@ -17,10 +17,10 @@ from scipy import stats
 from agent_factory_site.common.errors import Invalid
 from research.selectors.planner import Question, answer_plan, planned_metrics
 from tests.admin_data import staff
+from tests.research.experiment_calls import Api
 from tests.research.experiment_setup import draft
 from tests.research.results_world import make_experiment
 from tests.research.test_analysis_results import fill, people
-from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 

@@ -12,8 +12,8 @@ from django.utils import timezone
 from research.models import PairedResult, ResultEvent
 from research.selectors.experiments import get_experiment
 from research.selectors.pairs import pair_sets, paired_values
+from tests.research.experiment_calls import Api
 from tests.research.results_world import START, expose, make_experiment
-from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 

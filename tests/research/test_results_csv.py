@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.research.experiment_calls import Api
 from tests.research.results_world import make_experiment
 from tests.research.test_analysis_results import drawn, fill, people
-from tests.research.test_experiments_api import Api
 
 pytestmark = pytest.mark.django_db
 
