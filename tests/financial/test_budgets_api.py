@@ -13,31 +13,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agent_factory_site.common.models import AuditEvent
-from agent_factory_site.common.services.api_keys import create_api_key
 from financial.models import Budget, BudgetOverride, CostEvent
-from tests.common.callers import make_user
 
+from .budget_calls import BUDGETS, body, errors, make, override, person
 from .conftest import COSTS, Api
 from .test_holds_api import place
 
 pytestmark = pytest.mark.django_db
 
-BUDGETS = "/api/v1/financial/budgets"
 UNKNOWN = "01a20507-76d6-7000-a0fa-0053e8e86ff9"
-
-
-def body(**changes: Any) -> dict[str, Any]:
-    values = {
-        "name": "Bots", "entity_type": "agent", "entity_id": "bot", "limit": "10.00", "currency": "USD",
-        "period": "month", "enforcement": "hard",
-    } | changes  # fmt: skip
-    return {name: value for name, value in values.items() if value is not ...}
-
-
-def make(api: Api, **changes: Any) -> str:
-    response = api.post(BUDGETS, body(**changes))
-    assert response.status_code == 201, response.content
-    return response["Location"]
 
 
 def spend(api: Api, amount: str, number: int, **changes: Any) -> None:
@@ -51,11 +35,6 @@ def spend(api: Api, amount: str, number: int, **changes: Any) -> None:
 def patch(api: Api, path: str, changes: Any, etag: str | None) -> Any:
     headers = {"X-API-Key": api.key} | ({} if etag is None else {"If-Match": etag})
     return api.client.patch(path, changes, content_type="application/json", headers=headers)
-
-
-def errors(response: Any) -> list[tuple[str, str]]:
-    assert response.status_code == 400, response.content
-    return [(error["pointer"], error["code"]) for error in response.json()["errors"]]
 
 
 def month() -> dict[str, str]:
@@ -353,95 +332,6 @@ def test_a_repeated_request_sets_one_budget(api):
         "idempotency_key_reused",
         1,
     )
-
-
-def override(**changes: Any) -> dict[str, Any]:
-    return {
-        "amount": "5", "until": (timezone.now() + timedelta(hours=1)).isoformat(), "reason": "Black Friday",
-    } | changes  # fmt: skip
-
-
-def person(name: str, scope: str) -> Api:
-    api = Api([scope])
-    _, api.key = create_api_key(name=name, scopes=[scope], owner=make_user(name))
-    return api
-
-
-def test_an_override_takes_two_people(api):
-    path = make(api)
-    ada, bob = person("ada", "financial:admin"), person("bob", "financial:admin")
-    asked = ada.post(f"{path}/overrides", override())
-    assert asked.status_code == 201
-    row = BudgetOverride.objects.get()
-    answer = asked.json()
-    assert asked["Location"] == f"{path}/overrides/{row.pk}"
-    assert answer == {
-        "id": str(row.pk), "budget": path.rpartition("/")[2], "state": "requested", "entity_id": None,
-        "amount": "5.00", "currency": "USD", "until": row.until.isoformat().replace("+00:00", "Z"),
-        "reason": "Black Friday", "requested_by": row.requested_by_id, "requested_as": row.requested_as,
-        "requested_at": row.requested_at.isoformat().replace("+00:00", "Z"), "approved_by": None,
-        "approved_at": None, "ended_at": None,
-    }  # fmt: skip
-    approve = f"{asked['Location']}/approve"
-    for refused, code in (
-        (ada.post(approve, None), "same_person"),
-        (Api(["financial:admin"]).post(approve, None), "no_person"),
-        (api.post(approve, None), "missing_scope"),
-    ):
-        assert (refused.status_code, refused.json()["code"]) == (403, code)
-    assert (api.get(asked["Location"]).json(), api.get(path).json()["limit"]) == (answer, "10.00")
-    approved = bob.post(approve, None).json()
-    assert (approved["state"], approved["approved_by"] != approved["requested_by"]) == ("approved", True)
-    assert [api.get(path).json()[name] for name in ("limit", "raised", "base_limit")] == [
-        "15.00",
-        "5.00",
-        "10.00",
-    ]
-    assert place(api, amount="15").status_code == 201
-    again = bob.post(approve, None)
-    assert (again.status_code, again.json()["code"]) == (409, "approved")
-    ended = api.post(f"{asked['Location']}/withdraw", None).json()
-    assert (ended["state"], api.get(path).json()["overrun"]) == ("ended", "5.00")
-    assert [row["state"] for row in api.get(f"{path}/overrides").json()["results"]] == ["ended"]
-    over = api.post(f"{asked['Location']}/withdraw", None)
-    assert (over.status_code, over.json()["code"]) == (409, "override_over")
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"amount": "0"}, ("/amount", "too_small")),
-        ({"amount": 5}, ("/amount", "not_a_string")),
-        ({"until": "2026-01-01T00:00:00Z"}, ("/until", "in_the_past")),
-        ({"until": "2036-01-01T00:00:00"}, ("/until", "invalid")),
-        ({"reason": " "}, ("/reason", "required")),
-        ({"reason": "x" * 501}, ("/reason", "too_long")),
-        ({"entity_id": "other"}, ("/entity_id", "other_entity")),
-        ({"colour": "red"}, ("/colour", "unknown_field")),
-    ],
-)
-def test_a_bad_override_is_refused(api, changes, expected):
-    path = make(api)
-    assert errors(api.post(f"{path}/overrides", override(**changes))) == [expected]
-    assert BudgetOverride.objects.count() == 0
-
-
-def test_an_override_is_found_under_its_own_budget_alone(api):
-    path, other = make(api), make(api, name="Other")
-    asked = api.post(f"{path}/overrides", override())["Location"]
-    number = asked.rpartition("/")[2]
-    keeper = person("ada", "financial:admin")
-    for response in (
-        api.get(f"{other}/overrides/{number}"),
-        keeper.post(f"{other}/overrides/{number}/approve", None),
-        api.post(f"{other}/overrides/{number}/withdraw", None),
-    ):
-        assert (response.status_code, response.json()["code"]) == (404, "not_found")
-    assert api.get(asked).json()["state"] == "requested"
-    withdrawn = api.post(f"{asked}/withdraw", None).json()
-    assert (withdrawn["state"], withdrawn["approved_at"]) == ("withdrawn", None)
-    refused = keeper.post(f"{asked}/approve", None)
-    assert (refused.status_code, refused.json()["code"]) == (409, "override_over")
 
 
 @pytest.mark.parametrize("scope", ["ingest", "financial:read"])
