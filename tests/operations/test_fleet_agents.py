@@ -8,7 +8,7 @@ from agent_factory_site.common.models import AuditEvent, Team
 from financial.models import CostEvent
 from operations.fleet.models import Agent, AgentAlias, Tool
 from operations.fleet.services.agents import find_agents, register_agents, register_tools
-from tests.operations.test_health_checks import ROOT as CHECKS
+from tests.operations.health_setup import ROOT as CHECKS
 
 from .fleet_world import Api, charge, paid, run_of, span_run, tell
 
