@@ -15,7 +15,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from agent_factory_site.common.actors import Actor, acting
 from agent_factory_site.common.admin.audited import AuditedAdminMixin
 from agent_factory_site.common.models import AuditEvent, User
-from tests.common.test_audit_models import mark, trail
+from tests.common.audit_trails import mark, trail
 
 
 class GroupAdmin(AuditedAdminMixin, admin.ModelAdmin):
