@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.db import transaction
 
-from agent_factory_site.common.wake_ups import wake_up
+from agent_factory_site.common.wake_ups import nobody_awake, wake_up
 from tests.children import start_child
 
 
@@ -54,15 +54,25 @@ def test_what_is_rolled_back_wakes_nobody(sent: Path) -> None:
     assert messages(sent) == [("tests.kept", [])]
 
 
+@pytest.mark.once
+@pytest.mark.django_db(transaction=True)
+def test_before_workers_run_nobody_is_woken(sent: Path) -> None:
+    with nobody_awake(), transaction.atomic():
+        wake_up("tests.early")
+    wake_up("tests.later")
+    assert messages(sent) == [("tests.later", [])]
+
+
 @pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "filesystem://"])
 def test_a_broker_that_is_down_does_not_fail_the_caller(
     broker: str, live_database: str, tmp_path: Path
 ) -> None:
-    # A file stands where the filesystem broker's folder belongs.
-    (tmp_path / "queue").write_text("")
+    # A file stands where the filesystem broker keeps its folders.
+    (tmp_path / "runtime").write_text("")
     child = start_child(
         """
         from agent_factory_site.common.wake_ups import wake_up
+        wake_up("tests.nobody")
         wake_up("tests.nobody")
         print("went on")
         """,
@@ -73,4 +83,33 @@ def test_a_broker_that_is_down_does_not_fail_the_caller(
     )
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (0, "went on\n"), err
-    assert "cannot wake tests.nobody" in err
+    assert err.count("cannot wake tests.nobody") == 1
+
+
+def test_each_time_the_broker_goes_away_is_said_once(live_database: str, tmp_path: Path) -> None:
+    child = start_child(
+        """
+        import shutil
+        from pathlib import Path
+        from django.conf import settings
+        from agent_factory_site.common.wake_ups import wake_up
+        queue = Path(settings.CELERY_BROKER_TRANSPORT_OPTIONS["data_folder_out"])
+        queue.parent.mkdir(exist_ok=True)
+        for _ in range(2):
+            queue.write_text("")
+            wake_up("tests.away")
+            wake_up("tests.away")
+            queue.unlink()
+            queue.mkdir()
+            wake_up("tests.back")
+            print(len(list(queue.iterdir())))
+            shutil.rmtree(queue)
+        """,
+        "x",
+        database=live_database,
+        CELERY_BROKER_URL="filesystem://",
+        VAR_DIR=str(tmp_path),
+    )
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (0, "1\n1\n"), err
+    assert err.count("cannot wake tests.away") == 2

@@ -16,6 +16,7 @@ from django.db import DatabaseError, connections
 from agent_factory_site.common.errors import DomainError
 from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.services.installation import FirstAdmin, prepare_database
+from agent_factory_site.common.wake_ups import nobody_awake
 
 from . import programs
 from .broker import PrivateBroker, open_broker
@@ -117,7 +118,8 @@ def _seed_demo(console: Console) -> None:
     if command in get_commands():
         empty = not apps.get_model(model)._default_manager.exists()
         console.say("making 90 days of demo data (once)" if empty else "bringing the demo data up to date")
-        call_command(command)
+        with nobody_awake():
+            call_command(command)
 
 
 def _broker(folder: Path, console: Console) -> PrivateBroker | None:
