@@ -12,6 +12,7 @@ from agent_factory_site.common.actors import Actor
 from agent_factory_site.common.display import money_text
 from agent_factory_site.common.models import AuditEvent
 from agent_factory_site.common.money import SCALE, format_amount
+from financial.domain.cost_rules import VOID_SOURCE
 from financial.domain.pricing import RATE_SCALE
 from financial.domain.rates import format_rate
 from financial.models import CostEvent, PriceVersion
@@ -84,6 +85,7 @@ class CostFacts:
     corrections: list[CostEvent]
     net: int
     priced_later: bool
+    voided: bool
     audit: AuditEvent | None
     actor: Actor | None
 
@@ -107,6 +109,7 @@ def cost_facts(event_id: UUID) -> CostFacts:
         unit=_unit(event),
         corrections=corrections,
         net=event.amount + sum(correction.amount for correction in corrections),
+        voided=any(correction.source == VOID_SOURCE for correction in corrections),
         priced_later=event.unpriced + sum(correction.unpriced for correction in corrections) < 1,
         audit=audit,
         actor=Actor(audit.actor_kind, audit.actor_id) if audit else None,  # type: ignore[arg-type]

@@ -25,7 +25,8 @@ MAX_UNIT_LENGTH: Final = 32
 MAX_REASON_LENGTH: Final = 500
 REPRICE_SOURCE: Final = "reprice"
 HOLD_SOURCE: Final = "hold"
-RESERVED_SOURCES: Final = frozenset({REPRICE_SOURCE, HOLD_SOURCE})
+VOID_SOURCE: Final = "void"
+RESERVED_SOURCES: Final = frozenset({REPRICE_SOURCE, HOLD_SOURCE, VOID_SOURCE})
 """Sources that the system itself records under: nobody else may, to imitate or forestall its rows."""
 _UNKNOWN_CURRENCY: Final = FieldError(
     "/currency", "unknown_currency", "An ISO 4217 code in capitals, such as USD."

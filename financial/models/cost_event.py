@@ -76,7 +76,9 @@ class CostEvent(UsageColumns):
     Amounts are nano-units: ``amount`` in the event's own currency, ``base_amount`` in the base currency;
     ``parts`` splits ``amount`` by usage part and sums to it exactly. ``quantity`` is in billionths of
     ``unit``. ``exchange`` is ``[numerator, denominator]`` of the conversion, null in the base currency.
-    ``unpriced`` is 1 for a charge without a price, and -1 for the correction that priced it later.
+    ``unpriced`` is 1 for a charge without a price, and -1 for the correction that priced it later. Corrections
+    have no usage, but for those from the source ``void``, which take a charge back: theirs is that of the charge
+    with its sign turned round.
     """
 
     class Kind(models.TextChoices):

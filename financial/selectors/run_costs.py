@@ -6,9 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from agent_factory_site.common.db.prepared import PreparedQuery
+from financial.domain.cost_rules import VOID_SOURCE
 from financial.models import CostEvent
 
 _CHUNK: Final = 5000
@@ -16,7 +18,10 @@ _CHUNK: Final = 5000
 
 @dataclass(frozen=True, slots=True)
 class RunCost:
-    """A run's cost in nano-units of the base currency, its charges, those without a price, and its tokens."""
+    """A run's cost in nano-units of the base currency, its charges, those without a price, and its tokens.
+
+    Charges that were taken back count in none of these.
+    """
 
     amount: int = 0
     charges: int = 0
@@ -38,6 +43,25 @@ def run_costs(run_ids: Collection[str]) -> dict[str, RunCost]:
     return found
 
 
+def run_costs_by_source(run_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """What runs cost by the source of the charges, in nano-units of the base currency, net of corrections."""
+    found: dict[str, dict[str, int]] = {}
+    wanted = sorted(set(run_ids) - {""})
+    charges = CostEvent.objects.filter(pk=OuterRef("corrects")).values("source")
+    for start in range(0, len(wanted), _CHUNK):
+        rows = (
+            CostEvent.objects.filter(run_id__in=wanted[start : start + _CHUNK]).exclude(run_id="").order_by()
+        )
+        sums = (
+            rows.annotate(of=Coalesce(Subquery(charges), F("source")))
+            .values_list("run_id", "of")
+            .annotate(sum=Sum("base_amount"))
+        )
+        for run_id, source, amount in sums:
+            found.setdefault(run_id, {})[source] = int(amount)
+    return found
+
+
 def _sums(*run_ids: str) -> QuerySet[CostEvent, tuple[Any, ...]]:
     return (
         CostEvent.objects.filter(run_id__in=run_ids)
@@ -46,7 +70,8 @@ def _sums(*run_ids: str) -> QuerySet[CostEvent, tuple[Any, ...]]:
         .values_list("run_id")
         .annotate(
             amount=Sum("base_amount"),
-            charges=Count("id", filter=Q(kind=CostEvent.Kind.CHARGE)),
+            charges=Count("id", filter=Q(kind=CostEvent.Kind.CHARGE))
+            - Count("id", filter=Q(kind=CostEvent.Kind.CORRECTION, source=VOID_SOURCE)),
             missing=Sum("unpriced"),
             taken_in=Sum("input_tokens"),
             cached=Sum("cache_read_tokens"),

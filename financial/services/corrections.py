@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import format_amount, parse_amount
 from financial.domain.cost_input import Correction
+from financial.domain.cost_rules import VOID_SOURCE
 from financial.models import CostAttribution, CostEvent, CostEventKey
 from financial.selectors.archives import archived_costs, in_removal
 
@@ -21,6 +22,9 @@ from .entries import NO_QUANTITIES, Entry, stored_entry
 UNKNOWN: Final = FieldError("/corrects", "unknown_event", "There is no such event in the ledger.")
 ARCHIVED: Final = FieldError(
     "/corrects", "archived_event", "The details of this event were archived: it can no longer be corrected."
+)
+VOIDED: Final = FieldError(
+    "/corrects", "voided_event", "This event was taken back: nothing is left to correct."
 )
 NOT_A_CHARGE: Final = FieldError("/corrects", "not_a_charge", "Only charges can be corrected.")
 
@@ -84,10 +88,15 @@ def _entry(correction: Correction, charge: Entry | None) -> Entry | FieldError:
 
 @dataclass(slots=True)
 class Net:
-    """What a charge comes to with its corrections so far, in nano-units of its own and the base currency."""
+    """What a charge comes to with its corrections so far, in nano-units of its own and the base currency.
+
+    ``unpriced`` is 1 while it has no price; ``voided`` tells that it was taken back.
+    """
 
     amount: int
     base_amount: int
+    unpriced: int = 0
+    voided: bool = False
 
 
 def locked_nets(ids: Iterable[UUID]) -> dict[UUID, Net]:
@@ -104,18 +113,26 @@ def nets_of(ids: Iterable[UUID]) -> dict[UUID, Net]:
 
 
 def _nets(charges: QuerySet[CostEvent], ids: Sequence[UUID]) -> dict[UUID, Net]:
-    nets = {pk: Net(amount, base) for pk, amount, base in charges.values_list("pk", "amount", "base_amount")}
+    rows = charges.values_list("pk", "amount", "base_amount", "unpriced")
+    nets = {pk: Net(amount, base, unpriced) for pk, amount, base, unpriced in rows}
     sums = (
         CostEvent.objects.filter(corrects__in=ids)
         .values_list("corrects")
-        .annotate(Sum("amount"), Sum("base_amount"))
+        .annotate(
+            amounts=Sum("amount"),
+            bases=Sum("base_amount"),
+            marks=Sum("unpriced"),
+            voids=Count("pk", filter=Q(source=VOID_SOURCE)),
+        )
     )
-    for pk, amount, base in sums:
+    for pk, amount, base, unpriced, voids in sums:
         if pk not in nets:
             # A charge that was archived before its corrections.
             continue
         nets[pk].amount += int(amount)
         nets[pk].base_amount += int(base)
+        nets[pk].unpriced += int(unpriced)
+        nets[pk].voided = bool(voids)
     return nets
 
 
@@ -138,6 +155,8 @@ def admit_corrections(entries: Mapping[UUID, Entry]) -> tuple[dict[UUID, Entry],
         elif net is None or entry.occurred_at in going:
             # It was there when the correction was worked out.
             refused[key] = ARCHIVED
+        elif net.voided:
+            refused[key] = VOIDED
         elif net.amount + entry.amount < 0:
             left = format_amount(net.amount)
             refused[key] = FieldError(

@@ -44,9 +44,9 @@ class ModelChange:
 class Repriced:
     """The outcome: charges looked at, differences by (provider, model), and those left alone by reason.
 
-    Reasons: ``corrected`` (by hand), ``below_zero`` (the difference is more than what is left), ``no_price``
-    (of a charge that had one), ``other_currency``, ``no_exchange_rate``, ``too_large``, ``conflict``,
-    ``archived_event``. ``archived`` are the months of the range whose charges were archived.
+    Reasons: ``corrected`` (by hand), ``voided`` (taken back), ``below_zero`` (the difference is more than what
+    is left), ``no_price`` (of a charge that had one), ``other_currency``, ``no_exchange_rate``, ``too_large``,
+    ``conflict``, ``archived_event``. ``archived`` are the months of the range whose charges were archived.
     """
 
     read: int = 0
@@ -251,7 +251,9 @@ def _differences(
         step = difference(worth, before)
         if step is None:
             continue
-        if by_hand and not include_corrected:
+        if nets[charge.id].voided:
+            outcome.left_alone["voided"] += 1
+        elif by_hand and not include_corrected:
             outcome.left_alone["corrected"] += 1
         elif nets[charge.id].amount + step.amount < 0:
             outcome.left_alone["below_zero"] += 1

@@ -13,10 +13,12 @@ from django.conf import settings
 
 from agent_factory_site.common.money import divide_half_even, format_amount
 from financial.domain.cost_input import event_key
+from financial.domain.cost_rules import VOID_SOURCE
 from financial.domain.pricing import RateCard, Unpriced, price_usage
 from financial.domain.rates import parse_rates
 from financial.domain.repricing import Worth, share, standing
 from financial.models import CostAttribution, CostEvent, CostEventKey, PriceVersion, UnitPrice
+from financial.models.cost_event import USAGE_FIELDS
 from financial.models.unit_price import PRICE_SCALE
 from financial.selectors.exchange import find_exchanges
 
@@ -195,6 +197,8 @@ class RowChecker:
         if charge is None or charge.kind != CostEvent.Kind.CHARGE:
             self._findings.add("correction", _name(row), f"corrects {row.corrects}, which is no charge")
             return
+        if row.source != VOID_SOURCE and any(getattr(row, name) for name in USAGE_FIELDS):
+            self._findings.add("correction", _name(row), "changes the usage of what it corrects")
         for column in ("occurred_at", "entity_id", "series_id", "run_id", "tags", "exchange"):
             if getattr(row, column) != getattr(charge, column):
                 self._findings.add("correction", _name(row), f"has another {column} than what it corrects")
@@ -213,6 +217,11 @@ class RowChecker:
             )
         if charge.unpriced + sum(row.unpriced for row in corrections) not in (0, 1):
             add("correction", name, "was priced more than once without having been unpriced")
+        voids = [row for row in corrections if row.source == VOID_SOURCE]
+        if voids:
+            left = any(getattr(charge, name) + getattr(voids[0], name) for name in USAGE_FIELDS)
+            if len(voids) > 1 or left or net or charge.unpriced + sum(row.unpriced for row in corrections):
+                add("correction", name, "was taken back, and yet something is left of it")
         repricings = [step_of(row) for row in corrections if is_repricing(row)]
         for count, step in enumerate(repricings, start=1):
             assert step.price is not None

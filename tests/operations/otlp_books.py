@@ -6,11 +6,13 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
 from financial.models import CostEvent
 from operations.fleet.models import Run, RunDay, RunHour, RunMinute, Step
+from operations.fleet.services.run_results import settle_runs
 from operations.telemetry.domain.conventions import is_wanted
 from operations.telemetry.domain.decode import decode_traces
 from operations.telemetry.domain.spans import Decoded, Span
@@ -23,7 +25,8 @@ from .otlp import recorded
 _RUN = (
     "run_id", "agent__key", "parent", "status", "started_at", "ended_at", "latency", "first_token", "calls",
     "failed_calls", "tool_calls", "calls_without_usage", "steps", "provisional", "error_type", "session",
-    "environment", "release", "user__key", "reported_cost", "costs_from",
+    "environment", "release", "user__key", "reported_cost", "costs_from", "cost", "costs", "unpriced", "input_tokens",
+    "cached_tokens", "output_tokens", "reasoning_tokens",
 )  # fmt: skip
 _STEP = (
     "step_id", "run__run_id", "parent", "kind", "name", "tool__key", "started_at", "ended_at", "failed",
@@ -44,9 +47,11 @@ def take(*spans: Span) -> None:
 
 
 def settle() -> None:
-    """Let every cost that waits be recorded now."""
+    """Let every cost that waits be recorded now, and runs follow the ledger as the outbox has them do."""
     PendingCharge.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     record_overdue()
+    with transaction.atomic():
+        settle_runs(run_ids=list(Run.objects.values_list("run_id", flat=True)))
 
 
 def net() -> Counter[tuple[str, str, str]]:
@@ -57,12 +62,21 @@ def net() -> Counter[tuple[str, str, str]]:
     return Counter({(run, agent, model): amount for run, agent, model, amount in rows if amount})
 
 
+def used() -> Counter[tuple[str, str, str]]:
+    """The tokens in and out that the ledger has, by run, agent and model."""
+    rows = CostEvent.objects.values_list("run_id", "entity__key", "series__model").annotate(
+        Sum("input_tokens"), Sum("output_tokens"), Sum("unpriced")
+    )
+    return Counter({tuple(names): tuple(sums) for *names, a, b, c in rows if any(sums := (a, b, c))})  # type: ignore[misc]
+
+
 def books() -> dict[str, Any]:
     """All that two deliveries of the same spans have to agree in."""
     return {
         "runs": sorted(Run.objects.values_list(*_RUN), key=str),
         "steps": sorted(Step.objects.values_list(*_STEP), key=str),
         "net": net(),
+        "used": used(),
         "minutes": sorted(row for row in RunMinute.objects.values_list(*_BUCKET) if any(row[2:])),
         "hours": sorted(row for row in RunHour.objects.values_list(*_BUCKET) if any(row[2:])),
         "days": sorted(row for row in RunDay.objects.values_list(*_BUCKET) if any(row[2:])),

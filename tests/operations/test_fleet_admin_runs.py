@@ -169,7 +169,7 @@ def test_filters(client: Client) -> None:
     run("served", experiments=(("prompt", "v1"),))
     run("served-too", experiments=(("prompt", "v2"),))
     run("old", start=now_micros(86_400 * 3), end=now_micros(86_400 * 3), last=now_micros(86_400 * 3))
-    Run.objects.filter(run_id="good").update(unpriced=1)
+    Run.objects.filter(run_id="good").update(unpriced=1, cost=2_000_000_000)
     Run.objects.filter(run_id="bad").update(under_reported=True)
     signed_in(client, "operations:read")
 
@@ -180,6 +180,7 @@ def test_filters(client: Client) -> None:
     assert shown("agent=other") == shown("status=bad") == shown("under_reported=yes") == {"bad"}
     assert shown("status=failed") == {"bad"}
     assert shown("unpriced=yes") == shown("user=u-1") == shown("session=s-1") == {"good"}
+    assert shown("min_cost=2") == {"good"}
     assert shown("variant=prompt") == {"served", "served-too"}
     assert shown("variant=prompt%3Dv2") == {"served-too"}
     assert shown(f"trace={hashlib.sha256(b'old').hexdigest()[:32]}") == {"old"}
@@ -189,6 +190,7 @@ def test_filters(client: Client) -> None:
         ("agent=nobody", "No agent goes by this name."),
         ("user=nobody", "No user of this id is known."),
         ("trace=xyz", "A trace id is 32 hexadecimal digits."),
+        ("min_cost=much", "This is no amount"),
     ):
         assert shown(query) == set()
         assert sentence in html_of(client, f"{LIST}?{query}")

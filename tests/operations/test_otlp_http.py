@@ -216,6 +216,30 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(
     assert (response.status_code, status_of(response)[0]) == (status, code)
     assert response["Content-Type"] == (form if form != "text/plain" else PROTOBUF)
     assert not Trace.objects.exists()
+    source = TelemetrySource.objects.get()
+    assert key.startswith(source.key)
+    assert source.key
+    reason = {400: "bad_body", 413: "body_too_large", 415: "unsupported_media"}[status]
+    assert (source.service, source.sdk) == ("", "")
+    assert (source.requests, source.refused, source.ignored_by) == (1, 1, {reason: 1})
+
+
+def test_refused_bodies_of_a_key_are_one_source_whatever_they_say(client: Client, key: str) -> None:
+    for number in range(20):
+        assert send(client, key, f'{{"resourceSpans": "shop-{number}"'.encode(), JSON).status_code == 400
+        assert send(client, key, b"\xff", path="/v1/logs").status_code == 400
+    assert send(client, key, body()).status_code == 200
+    source = TelemetrySource.objects.get(service="")
+    assert (source.requests, source.refused, source.accepted) == (40, 40, 0)
+    assert source.ignored_by == {"bad_body": 40}
+    assert TelemetrySource.objects.exclude(service="").get().accepted == 1
+
+
+def test_requests_without_a_key_that_is_good_are_counted_nowhere(client: Client) -> None:
+    stranger = create_api_key(name="reader", scopes=["operations:read"])[1]
+    assert send(client, stranger, b"\xff").status_code == 403
+    assert send(client, "af_nothing", b"\xff").status_code == 401
+    assert not TelemetrySource.objects.exists()
 
 
 def test_a_body_beyond_the_limit_is_refused_by_its_length(client: Client, key: str, settings: Any) -> None:

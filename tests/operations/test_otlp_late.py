@@ -6,13 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import Sum
 from django.utils import timezone
 
 from agent_factory_site.common.actors import Actor, acting
 from financial.models import CostEvent, Hold
 from financial.services.hold_settling import Settling, settle_hold
 from financial.services.holds import HoldRequest, place_hold
+from financial.services.verify_ledger import verify_ledger
 from operations.fleet.models import Agent, Run, Step, StepContent
+from operations.fleet.selectors.runs import step_costs
 from operations.telemetry.domain.content import is_content
 from operations.telemetry.domain.conventions import is_wanted
 from operations.telemetry.domain.decode import decode_traces
@@ -23,8 +26,9 @@ from operations.telemetry.services.kept_content import forget_answer, wanted_att
 from operations.telemetry.services.retention import prune_traces
 from tests.processes import run_all
 
-from .otlp import agent, chat, request, run_id, tool
-from .otlp_books import books, net, settle, take
+from .fleet_world import correct
+from .otlp import agent, chain, chat, request, run_id, tool
+from .otlp_books import books, net, settle, take, used
 
 pytestmark = pytest.mark.django_db
 
@@ -59,12 +63,60 @@ def test_a_cost_that_waited_long_enough_is_recorded_and_moved_when_its_agent_com
     assert books() == before
 
 
-def test_a_charge_without_a_price_stays_where_it_was_recorded() -> None:
+def test_a_charge_without_a_price_is_moved_when_its_agent_comes() -> None:
     take(chat(2, parent=1, attributes={"gen_ai.request.model": "nobody-sells-this"}))
     settle()
+    assert unpriced() == {("", "unknown"): 1}
     take(agent(1))
-    row = CostEvent.objects.get()
-    assert (row.unpriced, row.run_id, row.entity.key) == (1, "", "unknown")
+    assert unpriced() == {(run_id(1), "support"): 1}
+    run = Run.objects.get()
+    assert (run.cost, run.costs, run.unpriced, run.input_tokens) == (0, 1, 1, 10)
+    assert not verify_ledger().findings.counts
+
+
+def test_the_tokens_of_a_moved_charge_go_with_it() -> None:
+    first, second = agent(1, name="first"), agent(2, parent=1, name="second")
+    take(first, chat(3, parent=4))
+    settle()
+    take(chat(5, parent=1), second)
+    assert used() == {("", "unknown", "gpt-4o"): (10, 1, 0), (run_id(1), "first", "gpt-4o"): (10, 1, 0)}
+    take(chain(4, parent=2))
+    assert used() == {
+        (run_id(1), "first", "gpt-4o"): (10, 1, 0),
+        (run_id(2), "second", "gpt-4o"): (10, 1, 0),
+    }
+    for run in Run.objects.all():
+        assert (run.cost, run.costs, run.input_tokens, run.output_tokens) == (35_000, 1, 10, 1)
+    step = Step.objects.get(step_id=run_id(3))
+    assert step_costs([step.cost_key]) == {step.cost_key: (35_000, 0)}
+    assert not verify_ledger().findings.counts
+
+
+def test_a_moved_charge_keeps_the_corrections_that_somebody_made() -> None:
+    take(chat(2, parent=1))
+    settle()
+    charge = CostEvent.objects.get()
+    correct(charge.id, "-0.000015")
+    take(agent(1))
+    assert net() == {(run_id(1), "support", "gpt-4o"): 20_000}
+    assert used() == {(run_id(1), "support", "gpt-4o"): (10, 1, 0)}
+    assert not verify_ledger().findings.counts
+
+
+def test_a_call_that_is_told_again_leaves_no_tokens_twice() -> None:
+    take(agent(1), chat(2, parent=1))
+    take(chat(3, parent=2))
+    run = Run.objects.get()
+    assert (run.cost, run.costs, run.input_tokens, run.output_tokens) == (35_000, 1, 10, 1)
+    told = Step.objects.get(step_id=run_id(2))
+    assert (told.charged, told.cost_key) == (False, None)
+    assert not verify_ledger().findings.counts
+
+
+def unpriced() -> dict[tuple[str, str], int]:
+    """What has no price, by run and agent."""
+    rows = CostEvent.objects.values_list("run_id", "entity__key").annotate(Sum("unpriced"))
+    return {(run, agent): count for run, agent, count in rows if count}
 
 
 def test_a_call_that_is_told_again_by_a_span_inside_it_is_corrected_to_nothing() -> None:

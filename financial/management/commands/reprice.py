@@ -14,6 +14,7 @@ from financial.services.reprice import Repriced, reprice
 
 REASONS: Final = {
     "corrected": "left alone, because they were corrected by hand (--include-corrected takes them as well)",
+    "voided": "left alone, because they were taken back",
     "below_zero": "left alone, because less is left of them than the difference",
     "no_price": "left alone, because no price covers their time any more",
     "other_currency": "left alone, because the price is in another currency than they are booked in",

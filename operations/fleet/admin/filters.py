@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from agent_factory_site.common.admin.filters import ChoiceFilter, PeriodFilter, SuggestingFilter
 from agent_factory_site.common.models import Entity, Team
+from agent_factory_site.common.money import MoneyError, parse_amount
 from operations.fleet.models import Agent, AgentAlias, Run, RunVariant
+from operations.fleet.selectors.runs import costing_at_least
 from operations.health.models import HealthCheck
 
 SILENT_AFTER = timedelta(days=7)
@@ -162,6 +164,23 @@ class PriceFilter(ChoiceFilter):
         return queryset.filter(unpriced=0) if self.value == "no" else queryset
 
 
+class CostFilter(SuggestingFilter):
+    """What runs cost at least."""
+
+    title = label = "Costs at least"
+    parameters = ("min_cost",)
+    placeholder = "0.50"
+    hint = "In the base currency."
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if not self.value:
+            return queryset
+        try:
+            return costing_at_least(queryset, parse_amount(self.value))
+        except MoneyError as error:
+            return self.refuse(queryset, f"This is no amount: {error.detail}.")
+
+
 class UnderReportedFilter(ChoiceFilter):
     """Whether runs reported more than was charged."""
 
@@ -250,6 +269,6 @@ class SourceFilter(ChoiceFilter):
 
 AGENT_FILTERS: tuple[Any, ...] = (SwitchFilter, OwnerFilter, HealthFilter, SeenFilter, ContentFilter)
 RUN_FILTERS: tuple[Any, ...] = (
-    StartedFilter, AgentFilter, StatusFilter, PriceFilter, UnderReportedFilter, VariantFilter, UserFilter,
+    StartedFilter, AgentFilter, StatusFilter, PriceFilter, CostFilter, UnderReportedFilter, VariantFilter, UserFilter,
     SessionFilter, TraceFilter, SourceFilter,
 )  # fmt: skip

@@ -65,8 +65,10 @@ class RunsView(ApiListView):
     serializer_class = schemas.RunSchema
 
     def rows(self, query: dict[str, Any]) -> QuerySet[Run]:
-        flag = query.pop("under_reported", None)
-        return list_runs(**query, under_reported=None if flag is None else flag == "true")
+        for name in ("under_reported", "unpriced"):
+            if name in query:
+                query[name] = query[name] == "true"
+        return list_runs(**query)
 
     @extend_schema(operation_id="list_runs", summary="Runs, the latest to begin first")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from agent_factory_site.common.api.fields import InstantField, TextField, WholeNumberField, format_instant
 from agent_factory_site.common.api.serializers import StrictSerializer
 from agent_factory_site.common.errors import FieldError
-from agent_factory_site.common.money import format_amount
+from agent_factory_site.common.money import MoneyError, format_amount, parse_amount
 from operations.fleet.models import Agent, Run
 from operations.fleet.selectors.agents import AgentTotals
 from operations.fleet.selectors.runs import RunDetail, TimelineStep
@@ -166,6 +166,16 @@ class FinishedRunSchema(RunSchema):
     control = ControlSchema()
 
 
+class CostField(serializers.CharField):
+    """A decimal in the base currency, as nano-units."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return parse_amount(super().to_internal_value(data))
+        except MoneyError as error:
+            raise serializers.ValidationError(error.detail, code=error.code) from None
+
+
 class RunQuery(StrictSerializer):
     """Filters of runs."""
 
@@ -175,7 +185,14 @@ class RunQuery(StrictSerializer):
     session = TextField(required=False)
     environment = TextField(required=False)
     experiment = TextField(required=False)
+    variant = TextField(required=False, help_text="Of the experiment that is named.")
+    trace_id = serializers.UUIDField(required=False, help_text="32 hexadecimal digits.")
     under_reported = serializers.ChoiceField(choices=["true", "false"], required=False)
+    unpriced = serializers.ChoiceField(
+        choices=["true", "false"], required=False, help_text="Something of it has no price."
+    )
+    min_cost = CostField(required=False)
+    max_cost = CostField(required=False)
     start = InstantField(required=False)
     end = InstantField(required=False)
 

@@ -2,6 +2,7 @@ from .agent import Agent, AgentAlias, Tool
 from .rollups import TIERS, RunBucket, RunDay, RunHour, RunLatency, RunMinute
 from .run import (
     API_PART,
+    COST_STEPS,
     Run,
     RunPart,
     RunVariant,
@@ -14,6 +15,7 @@ from .run import (
 
 __all__ = [
     "API_PART",
+    "COST_STEPS",
     "TIERS",
     "Agent",
     "AgentAlias",

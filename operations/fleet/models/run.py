@@ -22,6 +22,10 @@ API_PART: Final = UUID(int=0)
 """The trace id of what was said of a run over the API."""
 
 
+COST_STEPS: Final = (10**8, 10**9, 10**10)
+"""Nano-units of the base currency from which on runs are dear enough to be found by an index, step by step."""
+
+
 def run_key(run_id: str) -> UUID:
     """The primary key of a run: the first 128 bits of SHA-256 over its id."""
     return UUID(bytes=hashlib.sha256(run_id.encode()).digest()[:16])
@@ -43,9 +47,11 @@ class Run(models.Model):
 
     ``provisional`` tells that the span of the agent itself has not come. Durations are microseconds, amounts
     nano-units of the base currency. ``cost`` and the tokens are the ledger's under this run id, corrections
-    included. ``other_cost`` is what the path that does not charge has reported, at the same prices;
-    ``under_reported`` marks a run of which that is more. ``reported_cost`` is what clients themselves say.
-    ``revision`` grows with every change. ``told_state`` is the switch that it was last told.
+    included. What was reported and not charged stands beside, at the same prices: ``compared_spans`` by spans,
+    ``compared_steps`` by steps over the API, ``compared_whole`` as the usage of the whole run; ``other_cost`` is
+    the most of these. ``under_reported`` marks a run of which one way told more than was charged.
+    ``reported_cost`` is what clients themselves say. ``revision`` grows with every change. ``told_state`` is the
+    switch that it was last told.
     """
 
     class Status(models.TextChoices):
@@ -106,6 +112,9 @@ class Run(models.Model):
     reasoning_tokens = models.BigIntegerField(default=0)
     reported_cost = models.BigIntegerField(null=True)
     other_cost = models.BigIntegerField(null=True)
+    compared_spans = models.BigIntegerField(null=True)
+    compared_steps = models.BigIntegerField(null=True)
+    compared_whole = models.BigIntegerField(null=True)
     under_reported = models.BooleanField(default=False)
     scores = models.JSONField(default=dict)
     told_state = models.CharField(max_length=6, choices=Agent.State.choices, default=Agent.State.ACTIVE.value)
@@ -131,6 +140,26 @@ class Run(models.Model):
             ),
             models.Index(
                 fields=["user", "started_at"], name="operations_run_user", condition=Q(user__isnull=False)
+            ),
+            models.Index(
+                fields=["trace_id", "started_at"],
+                name="operations_run_trace",
+                condition=Q(trace_id__isnull=False),
+            ),
+            # What people look for is rare: these hold those runs alone.
+            models.Index(
+                fields=["started_at", "id"], name="operations_run_unpriced", condition=Q(unpriced__gt=0)
+            ),
+            models.Index(
+                fields=["started_at", "id"], name="operations_run_reports", condition=Q(under_reported=True)
+            ),
+            *(
+                models.Index(
+                    fields=["started_at", "id"],
+                    name=f"operations_run_cost{step}",
+                    condition=Q(cost__gte=least),
+                )
+                for step, least in enumerate(COST_STEPS)
             ),
         ]
 

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from agent_factory_site.common.errors import NotFound
 from agent_factory_site.common.selectors.entities import find_entities
 from financial.models import CostEvent, CostEventKey
-from operations.fleet.models import Run, RunVariant, Step, run_key
+from operations.fleet.models import COST_STEPS, Run, RunVariant, Step, run_key
 
 from .agents import agent_family, get_agent
 
@@ -30,11 +30,20 @@ def list_runs(
     session: str | None = None,
     environment: str | None = None,
     experiment: str | None = None,
+    variant: str | None = None,
+    trace_id: UUID | None = None,
     under_reported: bool | None = None,
+    unpriced: bool | None = None,
+    min_cost: int | None = None,
+    max_cost: int | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> QuerySet[Run]:
-    """Runs that began in ``[start, end)``; None leaves a filter out. Raises :class:`NotFound` for an agent."""
+    """Runs that began in ``[start, end)``; None leaves a filter out.
+
+    ``variant`` narrows ``experiment``; costs are nano-units of the base currency, both ends included. Raises
+    :class:`NotFound` for an agent.
+    """
     rows = Run.objects.select_related("agent", "user", "unit")
     if agent is not None:
         rows = rows.filter(agent__in=agent_family(get_agent(agent)))
@@ -47,14 +56,30 @@ def list_runs(
     if environment is not None:
         rows = rows.filter(environment=environment)
     if experiment is not None:
-        rows = rows.filter(pk__in=RunVariant.objects.filter(experiment=experiment).values("run"))
+        served = RunVariant.objects.filter(experiment=experiment)
+        rows = rows.filter(pk__in=(served.filter(variant=variant) if variant else served).values("run"))
+    if trace_id is not None:
+        rows = rows.filter(trace_id=trace_id)
     if under_reported is not None:
         rows = rows.filter(under_reported=under_reported)
+    if unpriced is not None:
+        rows = rows.filter(unpriced__gt=0) if unpriced else rows.filter(unpriced=0)
+    if min_cost is not None:
+        rows = costing_at_least(rows, min_cost)
+    if max_cost is not None:
+        rows = rows.filter(cost__lte=max_cost)
     if start is not None:
         rows = rows.filter(started_at__gte=start)
     if end is not None:
         rows = rows.filter(started_at__lt=end)
     return rows
+
+
+def costing_at_least(rows: QuerySet[Run], least: int) -> QuerySet[Run]:
+    """Those of ``rows`` that cost ``least`` nano-units or more, by the index of the nearest step below."""
+    step = max((one for one in COST_STEPS if one <= least), default=None)
+    rows = rows.filter(cost__gte=least)
+    return rows if step is None else rows.filter(cost__gte=step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -14,28 +14,18 @@ from django.db import transaction
 
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, NotFound
 from agent_factory_site.common.money import parse_amount
-from financial.domain.cost_input import CostInput, event_key
-from financial.models import CostEventKey, Hold
+from financial.domain.cost_input import CostInput
+from financial.models import Hold
 from financial.services.entries import work_out_entries
 from financial.services.hold_settling import Settling, find_hold, release_hold, settle_hold
 from financial.services.record_costs import record_costs
 from operations.fleet.domain.run_input import CallCost
 
 from .agents import AGENT, KnownAgent
-
-SOURCE: Final = "runs"
-MAX_EVENT_ID: Final = 255
-WHOLE_RUN: Final = "(whole run)"
-"""Stands for the step where the end of a run says what all of it used: no id of a step has a space."""
+from .charge_names import RUNS
 
 Charged = Literal["recorded", "settled", "elsewhere"]
 """Recorded by itself, as the settlement of its hold, or not: the hold was settled with something else."""
-
-
-def cost_event(run_id: str, step_id: str = WHOLE_RUN) -> str:
-    """The event id of what a step, or a whole run, is charged under: ids of both may have slashes."""
-    name = f"{run_id} {step_id}"
-    return name if len(name) <= MAX_EVENT_ID else hashlib.sha256(name.encode()).hexdigest()
 
 
 def cost_of(
@@ -47,7 +37,7 @@ def cost_of(
     agent: KnownAgent,
     entities: Mapping[str, str],
     cost_type: Literal["llm", "tool", "other"] = "llm",
-    source: str = SOURCE,
+    source: str = RUNS,
 ) -> CostInput:
     """The cost that a call is charged with."""
     return CostInput(
@@ -66,13 +56,6 @@ def cost_of(
         currency=call.currency,
         run_id=run_id,
     )
-
-
-def charged_as_whole(run_ids: Collection[str]) -> set[str]:
-    """The runs whose end said what they used and was charged: their calls are not charged beside that."""
-    keys = {event_key(SOURCE, cost_event(run_id)): run_id for run_id in run_ids}
-    found = CostEventKey.objects.filter(key__in=keys).values_list("key", flat=True)
-    return {keys[key] for key in found}
 
 
 def worth_of(costs: Sequence[CostInput]) -> list[int | None]:

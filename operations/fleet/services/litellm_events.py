@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import msgspec
 from django.db import transaction
@@ -20,14 +19,14 @@ from operations.fleet.domain.step_said import StepSaid
 from operations.fleet.models import API_PART, RunPart, Step, own_step_key, run_key
 
 from .agents import KnownAgent, register_agents, touch_agents
-from .call_costs import charged_as_whole, cost_of, worth_of
+from .call_costs import cost_of, worth_of
+from .charge_names import LITELLM as SOURCE
+from .charge_names import charged_as_whole
 from .record_runs import finish_recording, record_runs
 from .record_steps import record_steps
 from .run_costs import claim_charging
 from .run_results import settle_runs
 from .run_rows import locked_rows, moment
-
-SOURCE: Final = "litellm"
 
 
 @dataclass(slots=True)

@@ -15,13 +15,14 @@ from agent_factory_site.common.models import Entity
 from agent_factory_site.common.selectors.entities import EntityName
 from agent_factory_site.common.services.entities import resolve_entities
 from financial.selectors.run_costs import RunCost, run_costs
+from operations.fleet.domain.comparing import Compared, sum_of, together
 from operations.fleet.domain.run_said import RunSaid, combine, pack, unpack
 from operations.fleet.models import API_PART, Agent, Run, RunPart
 
 from .agents import KnownAgent
 from .open_runs import OpenRun
 from .record_runs import RecordedRuns, finish_recording, next_row, part_insert, said_of
-from .run_costs import Reported, is_under_reported, sum_of
+from .run_costs import Reported, Telling, under_reported
 from .run_rows import RunBooks, RunRow, insert_new, row_of, variant_rows
 from .run_units import variant_units
 
@@ -69,7 +70,8 @@ def books_of(run: OpenRun, said: Reported) -> RunBooks:
     run_id = run.row.run_id
     cost = run_costs([run_id]).get(run_id, RunCost())
     books = run.books
-    other = sum_of(books.other_cost, said.other_cost)
+    before = Compared(books.compared_spans, books.compared_steps, books.compared_whole)
+    compared = together(before, said.compared)
     return RunBooks(
         steps=books.steps,
         cost=cost.amount,
@@ -80,8 +82,11 @@ def books_of(run: OpenRun, said: Reported) -> RunBooks:
         output_tokens=cost.output_tokens,
         reasoning_tokens=cost.reasoning_tokens,
         reported_cost=sum_of(books.reported_cost, said.reported_cost),
-        other_cost=other,
-        under_reported=is_under_reported(cost.amount, other, books.steps),
+        other_cost=compared.most,
+        compared_spans=compared.spans,
+        compared_steps=compared.steps,
+        compared_whole=compared.whole,
+        under_reported=bool(under_reported([Telling(run_id, compared, books.steps)])),
         told_state=run.agent.state,
         revision=books.revision + 1,
     )

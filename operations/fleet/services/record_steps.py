@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from agent_factory_site.common.db.bulk import Insert, insert_ignore_returning, write_all
 from financial.domain.cost_input import event_key
+from operations.fleet.domain.comparing import Compared, together
 from operations.fleet.domain.redaction import redact
 from operations.fleet.domain.step_said import StepSaid
 from operations.fleet.models import Step, StepContent, own_step_key, run_key, span_step_key
@@ -82,7 +83,7 @@ def record_steps(*, steps: Sequence[StepSaid], agents: Mapping[str, KnownAgent] 
 def move_steps(*, moved: Iterable[MovedStep]) -> None:
     """Hang steps on the runs that they turned out to belong to, with what they added to those before."""
     wanted = {span_step_key(one.trace_id, one.span_id): one for one in moved}
-    reported: dict[UUID, list[int | None]] = {}
+    reported: dict[UUID, Reported] = {}
     ids = sorted(wanted)
     for start in range(0, len(ids), CHUNK):
         rows = (
@@ -97,11 +98,13 @@ def move_steps(*, moved: Iterable[MovedStep]) -> None:
             Step.objects.filter(pk=key).update(run_id=target)
             for place, sign in ((run, -1), (target, 1)):
                 if place is not None:
-                    have = reported.setdefault(place, [0, None, None])
-                    have[0] = (have[0] or 0) + sign
-                    have[1] = _plus(have[1], own, sign)
-                    have[2] = _plus(have[2], other, sign)
-    add_reported({run: Reported(steps or 0, own, other) for run, (steps, own, other) in reported.items()})
+                    have = reported.get(place, Reported())
+                    reported[place] = Reported(
+                        have.steps + sign,
+                        _plus(have.reported_cost, own, sign),
+                        Compared(spans=_plus(have.compared.spans, other, sign)),
+                    )
+    add_reported(reported)
 
 
 def _plus(sum_: int | None, value: int | None, sign: int) -> int | None:
@@ -109,10 +112,9 @@ def _plus(sum_: int | None, value: int | None, sign: int) -> int | None:
 
 
 def _added(have: Reported, said: StepSaid) -> Reported:
+    told = Compared(spans=said.other_cost) if said.span_id else Compared(steps=said.other_cost)
     return Reported(
-        have.steps + 1,
-        _plus(have.reported_cost, said.reported_cost, 1),
-        _plus(have.other_cost, said.other_cost, 1),
+        have.steps + 1, _plus(have.reported_cost, said.reported_cost, 1), together(have.compared, told)
     )
 
 

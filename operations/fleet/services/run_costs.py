@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -10,30 +10,61 @@ from django.db import connection
 from django.utils import timezone
 
 from agent_factory_site.common.db.bulk import Update, write_all
-from financial.selectors.run_costs import RunCost, run_costs
+from financial.selectors.run_costs import RunCost, run_costs, run_costs_by_source
+from operations.fleet.domain.comparing import SPANS, STEPS, Compared, is_under_reported, sum_of, together
 from operations.fleet.models import Run, run_key
 
+from .charge_names import LITELLM, OTLP, RUNS, charged_as_whole
 from .run_rows import CHUNK, update_rows
 
 _COST: Final = (
     "cost", "costs", "unpriced", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens",
 )  # fmt: skip
+WAYS: Final = {OTLP: SPANS, RUNS: STEPS, LITELLM: STEPS}
+"""Who tells of the charges that come from a source; anything else was posted beside them."""
+_COMPARED: Final = ("compared_spans", "compared_steps", "compared_whole")
 _COLUMNS: Final = (*_COST, "under_reported", "changed_at")
 _TYPES: Final = ("int8", "int4", "int4", "int8", "int8", "int8", "int8", "bool", "timestamptz")
 
 
-_REPORTED: Final = ("steps", "reported_cost", "other_cost", "under_reported")
-_REPORTED_TYPES: Final = ("int4", "int8", "int8", "bool")
+_REPORTED: Final = ("steps", "reported_cost", "other_cost", *_COMPARED, "under_reported")
+_REPORTED_TYPES: Final = ("int4", "int8", "int8", "int8", "int8", "int8", "bool")
 
 
 class Reported(NamedTuple):
-    """What steps add to their run: how many they are, what clients said they cost, and what the path that does
+    """What steps add to their run: how many they are, what clients said they cost, and what the paths that do
     not charge would have charged; amounts in nano-units.
     """
 
     steps: int = 0
     reported_cost: int | None = None
-    other_cost: int | None = None
+    compared: Compared = Compared()
+
+
+class Telling(NamedTuple):
+    """Which run it is, what was reported of it without being charged, and how many steps it has."""
+
+    run_id: str
+    compared: Compared
+    steps: int
+
+
+def under_reported(runs: Iterable[Telling]) -> set[str]:
+    """The runs that reported more than the ledger has; no statement where nothing is compared."""
+    compared = [one for one in runs if one.compared.most is not None]
+    if not compared:
+        return set()
+    run_ids = [one.run_id for one in compared]
+    found, whole = run_costs_by_source(run_ids), charged_as_whole(run_ids)
+    flagged = set()
+    for one in compared:
+        charged: dict[str, int] = {}
+        for source, amount in found.get(one.run_id, {}).items():
+            way = "" if source == RUNS and one.run_id in whole else WAYS.get(source, "")
+            charged[way] = charged.get(way, 0) + amount
+        if is_under_reported(one.compared, charged, one.steps):
+            flagged.add(one.run_id)
+    return flagged
 
 
 def recompute_costs(*, run_ids: Collection[str]) -> list[UUID]:
@@ -43,61 +74,49 @@ def recompute_costs(*, run_ids: Collection[str]) -> list[UUID]:
     last is the one that stays.
     """
     keys = sorted({run_key(run_id) for run_id in run_ids if run_id})
-    before: dict[UUID, tuple[str, tuple[Any, ...], int | None, int, bool]] = {}
+    before: dict[UUID, tuple[Telling, tuple[Any, ...], bool]] = {}
     for start in range(0, len(keys), CHUNK):
         rows = Run.objects.filter(pk__in=keys[start : start + CHUNK]).order_by("pk")
-        for pk, run_id, other, steps, flag, *cost in rows.select_for_update(no_key=True).values_list(
-            "pk", "run_id", "other_cost", "steps", "under_reported", *_COST
-        ):
-            before[pk] = run_id, tuple(cost), other, steps, flag
+        for pk, run_id, steps, flag, spans, calls, whole, *cost in rows.select_for_update(
+            no_key=True
+        ).values_list("pk", "run_id", "steps", "under_reported", *_COMPARED, *_COST):
+            before[pk] = Telling(run_id, Compared(spans, calls, whole), steps), tuple(cost), flag
     if not before:
         return []
-    found = run_costs([run_id for run_id, *_ in before.values()])
+    found = run_costs([run.run_id for run, *_ in before.values()])
+    flagged = under_reported(run for run, *_ in before.values())
     now = timezone.now()
     values = []
-    for pk, (run_id, had, other, steps, flagged) in before.items():
-        cost = found.get(run_id, RunCost())
+    for pk, (run, had, was_flagged) in before.items():
+        cost = found.get(run.run_id, RunCost())
         has = tuple(getattr(cost, name) for name in RunCost.__slots__)
-        flag = is_under_reported(cost.amount, other, steps)
-        if has != had or flag != flagged:
+        flag = run.run_id in flagged
+        if has != had or flag != was_flagged:
             values.append((*has, flag, now, pk))
     if values:
         update_rows(_COLUMNS, _TYPES, values)
     return [row[-1] for row in values]
 
 
-def is_under_reported(cost: int, other: int | None, steps: int) -> bool:
-    """Whether a run reported more than was charged, beyond what rounding each step once can make."""
-    return other is not None and other > cost + max(steps, 1)
-
-
 def add_reported(reported: Mapping[UUID, Reported]) -> None:
-    """Add what steps said to their runs, in the order of their keys; their flags follow the costs."""
+    """Add what steps said to their runs, in the order of their keys; their flags follow the ledger."""
     added = {key: said for key, said in reported.items() if said != Reported()}
     keys = sorted(added)
-    values = []
+    runs: list[tuple[UUID, int | None, Telling]] = []
     for start in range(0, len(keys), CHUNK):
         rows = Run.objects.filter(pk__in=keys[start : start + CHUNK]).order_by("pk")
-        for pk, steps, own, other, cost in rows.select_for_update(no_key=True).values_list(
-            "pk", "steps", "reported_cost", "other_cost", "cost"
+        for pk, run_id, steps, own, *compared in rows.select_for_update(no_key=True).values_list(
+            "pk", "run_id", "steps", "reported_cost", *_COMPARED
         ):
             said = added[pk]
-            steps += said.steps
-            other = sum_of(other, said.other_cost)
-            flag = is_under_reported(cost, other, steps)
-            values.append((steps, sum_of(own, said.reported_cost), other, flag, pk))
+            told = together(Compared(*compared), said.compared)
+            runs.append((pk, sum_of(own, said.reported_cost), Telling(run_id, told, steps + said.steps)))
+    flagged = under_reported(run for _, _, run in runs)
+    values = [
+        (run.steps, own, run.compared.most, *run.compared, run.run_id in flagged, pk) for pk, own, run in runs
+    ]
     types = (*_REPORTED_TYPES, "uuid")
     write_all(connection, [Update(Run._meta.db_table, _REPORTED, "id", types, values)])
-
-
-def beyond_calls(told: int | None, whole: int | None) -> int | None:
-    """What the usage of a whole run tells beyond the calls of it that were compared: they are part of it."""
-    return None if whole is None else max(0, whole - (told or 0))
-
-
-def sum_of(one: int | None, other: int | None) -> int | None:
-    """The sum of what is known."""
-    return other if one is None else one if other is None else one + other
 
 
 def claim_charging(*, run_ids: Collection[str], path: str) -> set[str]:

@@ -77,6 +77,9 @@ class RunBooks(NamedTuple):
     reasoning_tokens: int
     reported_cost: int | None
     other_cost: int | None
+    compared_spans: int | None
+    compared_steps: int | None
+    compared_whole: int | None
     under_reported: bool
     told_state: str
     revision: int
@@ -84,7 +87,8 @@ class RunBooks(NamedTuple):
 
 _TABLE: Final = Run._meta.db_table
 _BOOK_TYPES: Final = (
-    "int4", "int8", "int4", "int4", "int8", "int8", "int8", "int8", "int8", "int8", "bool", "text",
+    "int4", "int8", "int4", "int4", "int8", "int8", "int8", "int8", "int8", "int8", "int8", "int8", "int8", "bool",
+    "text",
 )  # fmt: skip
 _KEPT_UP: Final[dict[str, Any]] = {
     "steps": 0, "cost": 0, "costs": 0, "unpriced": 0, "input_tokens": 0, "cached_tokens": 0,

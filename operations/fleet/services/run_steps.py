@@ -19,16 +19,8 @@ from operations.fleet.domain.run_said import RunSaid
 from operations.fleet.domain.step_said import StepSaid
 from operations.fleet.models import Step, own_step_key
 
-from .call_costs import (
-    SOURCE,
-    charged_as_whole,
-    cost_event,
-    cost_of,
-    is_settled,
-    nano,
-    settle_with_cost,
-    worth_of,
-)
+from .call_costs import cost_of, is_settled, nano, settle_with_cost, worth_of
+from .charge_names import RUNS, charged_as_whole, cost_event
 from .open_runs import Control, OpenRun, control_of, open_run, tell, time_errors
 from .record_runs import finish_recording, record_runs
 from .record_steps import record_steps
@@ -201,7 +193,7 @@ def _said(
         model=(cost.model if cost else None) or "",
         usage=None if usage is None else msgspec.structs.asdict(usage),
         charged=charged,
-        cost_source=SOURCE if charged else "",
+        cost_source=RUNS if charged else "",
         cost_event=cost.event_id if cost is not None and charged else "",
         other_cost=worth,
         reported_cost=nano(step.reported_cost),

@@ -14,6 +14,7 @@ from django.utils import timezone
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, Locked
 from agent_factory_site.common.ids import uuid7
+from operations.fleet.domain.comparing import Compared
 from operations.fleet.domain.run_input import FinishInput, RunInput, check_finish, check_run
 from operations.fleet.domain.run_said import RunSaid
 from operations.fleet.models import Agent, Run, run_key
@@ -26,7 +27,6 @@ from research.services.assign import Assigned, assign_unit
 from .agents import KnownAgent, agent_for_run, touch_agents
 from .call_costs import (
     charge,
-    cost_event,
     cost_of,
     digest,
     give_back,
@@ -35,10 +35,11 @@ from .call_costs import (
     settle_with_cost,
     worth_of,
 )
+from .charge_names import cost_event
 from .one_run import begin_recording, books_of, model_of, told_row
 from .open_runs import Control, OpenRun, api_part, control_of, open_run, time_errors
 from .record_runs import RecordedRuns, finish_recording, record_runs
-from .run_costs import Reported, beyond_calls
+from .run_costs import Reported
 from .run_results import ended_run, send_run
 from .run_rows import RunRow, as_uuid, locked_run, micros, moment, run_update
 from .run_units import unit_of
@@ -236,10 +237,10 @@ def _charge(
             _under("/usage", cost, hold, owner)
             charged = True
         else:
-            other = beyond_calls(run.books.other_cost, worth_of([cost])[0])
+            other = worth_of([cost])[0]
     if not charged:
         give_back(hold_id=hold, owner=owner)
-    return Reported(0, nano(finish.reported_cost), other)
+    return Reported(0, nano(finish.reported_cost), Compared(whole=other))
 
 
 def _under(pointer: str, cost: Any, hold: UUID | None, owner: str | None) -> None:

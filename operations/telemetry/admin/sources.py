@@ -32,6 +32,7 @@ class StandingFilter(ChoiceFilter):
     def options(self) -> list[tuple[str, str]]:
         return [
             ("rejected", "Something was rejected"),
+            ("refused", "A request was refused"),
             ("ignored", "Something was ignored"),
             ("remark", "Has a remark"),
             ("silent", "Silent for a day"),
@@ -40,7 +41,7 @@ class StandingFilter(ChoiceFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[TelemetrySource]
     ) -> QuerySet[TelemetrySource]:
-        if self.value in ("rejected", "ignored"):
+        if self.value in ("rejected", "refused", "ignored"):
             return queryset.filter(**{f"{self.value}__gt": 0})
         if self.value == "remark":
             return queryset.exclude(remark="")
@@ -57,7 +58,7 @@ class TelemetrySourceAdmin(ReadOnlyAdmin):
 
     list_display = (
         "shown_service", "key_name", "sdk_name", "last", "shown_requests", "shown_accepted", "shown_rejected",
-        "shown_ignored", "shown_duplicates", "shown_remark",
+        "shown_refused", "shown_ignored", "shown_duplicates", "shown_remark",
     )  # fmt: skip
     list_display_links = ("shown_service",)
     list_filter = (StandingFilter,)
@@ -104,6 +105,12 @@ class TelemetrySourceAdmin(ReadOnlyAdmin):
         if not source.rejected:
             return compact(0)
         return format_html('<span class="af-badge af-badge-bad">{}</span>', compact(source.rejected))
+
+    @display(description="Requests refused")
+    def shown_refused(self, source: TelemetrySource) -> SafeString:
+        if not source.refused:
+            return compact(0)
+        return format_html('<span class="af-badge af-badge-bad">{}</span>', compact(source.refused))
 
     @display(description="Ignored")
     def shown_ignored(self, source: TelemetrySource) -> SafeString:

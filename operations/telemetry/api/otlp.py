@@ -7,10 +7,11 @@ answered 429, 502, 503 or 504: a database that is busy or away is therefore a 50
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.authentication import BaseAuthentication
@@ -27,7 +28,7 @@ from operations.telemetry.domain.ignored import count_logs, count_metrics
 from operations.telemetry.domain.spans import BOUNDS
 from operations.telemetry.services.ingest import ingest_spans
 from operations.telemetry.services.kept_content import wanted_attributes
-from operations.telemetry.services.sources import Ignored, note_ignored
+from operations.telemetry.services.sources import Ignored, note_ignored, note_refused
 
 from .authentication import ExporterAuthentication
 
@@ -43,6 +44,7 @@ _CODES: Final = {
     413: answers.RESOURCE_EXHAUSTED,
     503: answers.UNAVAILABLE,
 }
+_BAD_BODY: Final = frozenset({400, 413, 415})
 log = logging.getLogger(__name__)
 
 
@@ -77,6 +79,21 @@ class ExporterView(ApiView):
         """The refusal as a Status; a defect is logged and told without its details."""
         return refusal(self.request._request, exc)
 
+    def post(self, request: Request) -> HttpResponse:
+        """What :meth:`take` answers; a body that is refused is counted."""
+        try:
+            return self.take(request)
+        except DomainError as error:
+            if error.status in _BAD_BODY:
+                # Refusing matters more than counting it.
+                with suppress(DatabaseError, InterfaceError):
+                    note_refused(key=_key_of(request), code=error.code)
+            raise
+
+    def take(self, request: Request) -> HttpResponse:
+        """Take in what the body holds; raises :class:`DomainError` for one that is refused."""
+        raise TypeError(f"{type(self).__name__} takes nothing")
+
     def body(self, request: Request) -> tuple[bytes, Form, str]:
         """The body as it was sent, its form and its encoding."""
         plain = request._request
@@ -88,7 +105,7 @@ class ExporterView(ApiView):
 class TracesView(ExporterView):
     """Takes spans."""
 
-    def post(self, request: Request) -> HttpResponse:
+    def take(self, request: Request) -> HttpResponse:
         body, form, encoding = self.body(request)
         bounds = BOUNDS._replace(body=self.max_body_bytes)
         decoded = decode_traces(body, form, encoding=encoding, bounds=bounds, wanted=wanted_attributes())
@@ -101,7 +118,7 @@ class TracesView(ExporterView):
 class LogsView(ExporterView):
     """Takes log records, counts them and keeps nothing."""
 
-    def post(self, request: Request) -> HttpResponse:
+    def take(self, request: Request) -> HttpResponse:
         body, form, encoding = self.body(request)
         note_ignored(
             key=_key_of(request),
@@ -114,7 +131,7 @@ class LogsView(ExporterView):
 class MetricsView(ExporterView):
     """Takes metrics, counts their points and keeps nothing."""
 
-    def post(self, request: Request) -> HttpResponse:
+    def take(self, request: Request) -> HttpResponse:
         body, form, encoding = self.body(request)
         note_ignored(
             key=_key_of(request),

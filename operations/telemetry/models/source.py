@@ -10,7 +10,8 @@ class TelemetrySource(models.Model):
     """One service that sends spans under one API key with one SDK, counted by what became of its spans.
 
     ``ignored_by`` counts ignored spans, logs and metrics by reason. ``remark`` says what somebody should know,
-    such as that it named more agents than there may be. ``key`` is the API key's prefix.
+    such as that it named more agents than there may be. ``key`` is the API key's prefix. ``refused`` are requests
+    whose body was refused as a whole: nothing in them tells of a service, so that they count on the key alone.
     """
 
     audit_exempt = "counts of what programs sent, no business data"
@@ -27,6 +28,7 @@ class TelemetrySource(models.Model):
     rejected = models.BigIntegerField(default=0)
     ignored = models.BigIntegerField(default=0)
     duplicates = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0, db_default=0)
     ignored_by = models.JSONField(default=dict)
     remark = models.CharField(max_length=500, blank=True)
 

@@ -23,6 +23,7 @@ from financial.domain.cost_input import CostInput
 from financial.models import CostEvent, Hold
 from financial.services.entries import Entry, work_out_entries
 from financial.services.record_costs import record_costs
+from operations.fleet.domain.comparing import Compared, together
 from operations.fleet.models import Step, run_key, span_step_key
 from operations.fleet.services.agents import KnownAgent
 from operations.fleet.services.call_costs import settle_with_cost
@@ -202,7 +203,7 @@ def compare_steps(compared: Sequence[Due]) -> None:
         if worth is not None and one.cost.run_id:
             key = run_key(one.cost.run_id)
             have = reported.get(key, Reported())
-            reported[key] = have._replace(other_cost=(have.other_cost or 0) + worth)
+            reported[key] = have._replace(compared=together(have.compared, Compared(spans=worth)))
     add_reported(reported)
 
 

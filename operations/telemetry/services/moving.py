@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -12,10 +12,12 @@ import msgspec
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import format_amount
 from financial.domain.cost_input import Correction, CostInput, CostItem, event_key
+from financial.domain.cost_rules import RESERVED_SOURCES
 from financial.models import CostAttribution, CostEvent, CostEventKey
 from financial.models.cost_event import USAGE_FIELDS
-from financial.services.corrections import nets_of
 from financial.services.record_costs import record_costs
+from financial.services.voids import void_charges
+from operations.fleet.models import Step, span_step_key
 from operations.telemetry.domain.costs import SOURCE, UNKNOWN
 
 log = logging.getLogger(__name__)
@@ -32,10 +34,10 @@ class Target(NamedTuple):
 
 
 def move_costs(targets: Mapping[str, Target | None]) -> set[str]:
-    """Correct recorded costs (by event id) to nothing and charge them again where they belong; those moved.
+    """Take recorded costs (by event id) back and charge them again where they belong; those moved.
 
-    A charge without a price has nothing to correct and stays where it is: priced later, it counts once.
-    Runs in the transaction of the batch, which holds the locks of their traces.
+    Money, tokens and what has no price follow alike, and so do corrections that were made by hand. Runs in the
+    transaction of the batch, which holds the locks of their traces.
     """
     if not targets:
         return set()
@@ -43,40 +45,68 @@ def move_costs(targets: Mapping[str, Target | None]) -> set[str]:
     events = CostEvent.objects.select_related("entity", "series").in_bulk(
         [event for event, _ in standing.values()]
     )
-    nets = nets_of(events)
-    wanted = [
-        (event_id, events[event], number)
+    wanted = {
+        event_id: (events[event], number)
         for event_id, (event, number) in sorted(standing.items())
-        if event in events and nets[event].amount > 0 and _differs(events[event], targets[event_id])
-    ]
+        if event in events and _differs(events[event], targets[event_id])
+    }
+    by_hand, entities = _by_hand(wanted), _entities([row.id for row, _ in wanted.values()])
+    voided = void_charges(reasons={row.id: _reason(targets[one]) for one, (row, _) in wanted.items()})
+    moved = {event_id: one for event_id, one in wanted.items() if one[0].id in voided}
+    charges: dict[str, CostItem] = {}
+    for event_id, (row, number) in moved.items():
+        if (target := targets[event_id]) is not None:
+            name = _name(event_id, number + 1)
+            charges[event_id] = _charge(row, name, target, entities.get(row.id, {}))
+    if charges:
+        outcome = record_costs(costs=list(charges.values()))
+        for errors in outcome.rejected.values():
+            # What was taken back goes back with everything else: the batch is sent again.
+            raise RuntimeError(f"a moved cost was refused: {errors[0].detail}")
+        again = {event_id: outcome.accepted[index].id for index, event_id in enumerate(charges)}
+        _correct_again(by_hand, again)
+    _tell_steps({event_id: charges.get(event_id) for event_id in moved})
+    return set(moved)
+
+
+def _by_hand(wanted: Mapping[str, tuple[CostEvent, int]]) -> dict[str, list[CostEvent]]:
+    """The corrections of charges that somebody made, in their order."""
+    names = {row.id: event_id for event_id, (row, _) in wanted.items()}
+    rows = CostEvent.objects.filter(corrects__in=list(names)).exclude(source__in=RESERVED_SOURCES)
+    found: dict[str, list[CostEvent]] = {}
+    for row in rows.order_by("recorded_at", "id"):
+        assert row.corrects is not None
+        found.setdefault(names[row.corrects], []).append(row)
+    return found
+
+
+def _correct_again(by_hand: Mapping[str, Sequence[CostEvent]], charges: Mapping[str, UUID]) -> None:
     corrections: list[CostItem] = [
         Correction(
             source=SOURCE,
-            event_id=f"{_name(event_id, number)}/moved",
-            corrects=row.id,
-            amount=format_amount(-nets[row.id].amount),
-            reason=_reason(targets[event_id]),
+            event_id=f"{charges[event_id]}/{row.id}",
+            corrects=charges[event_id],
+            amount=format_amount(row.amount),
+            reason=row.reason,
         )
-        for event_id, row, number in wanted
+        for event_id, rows in sorted(by_hand.items())
+        for row in rows
+        if event_id in charges
     ]
-    refused = record_costs(costs=list(corrections)).rejected if corrections else {}
-    for errors in refused.values():
-        log.warning("a cost could not be moved: %s", errors[0].detail)
-    entities = _entities([row.id for _, row, _ in wanted])
-    charges: list[CostItem] = []
-    moved: set[str] = set()
-    for index, (event_id, row, number) in enumerate(wanted):
-        target = targets[event_id]
-        if index in refused:
-            continue
-        moved.add(event_id)
-        if target is not None:
-            charges.append(_charge(row, _name(event_id, number + 1), target, entities.get(row.id, {})))
-    if charges:
-        for errors in record_costs(costs=charges).rejected.values():
-            # The correction goes back with everything else: the batch is sent again.
-            raise RuntimeError(f"a moved cost was refused: {errors[0].detail}")
-    return moved
+    for errors in record_costs(costs=corrections).rejected.values() if corrections else ():
+        # At another price there may be less to take away.
+        log.warning("a correction could not follow its cost: %s", errors[0].detail)
+
+
+def _tell_steps(charges: Mapping[str, CostItem | None]) -> None:
+    """Have steps name the charge that stands for them now, or none."""
+    for event_id, charge in sorted(charges.items()):
+        trace_id, span_id = (bytes.fromhex(part) for part in event_id.split("-"))
+        step = Step.objects.filter(pk=span_step_key(trace_id, span_id))
+        if charge is None:
+            step.update(charged=False, cost_key=None)
+        else:
+            step.update(cost_key=event_key(charge.source, charge.event_id))
 
 
 def _name(event_id: str, number: int) -> str:

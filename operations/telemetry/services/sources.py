@@ -40,11 +40,12 @@ class SourceName(NamedTuple):
 
 @dataclass(slots=True)
 class Counts:
-    """What became of spans of one source in one request; ``reasons`` counts what was ignored, and why."""
+    """What became of one request of one source; ``reasons`` counts what was ignored or refused, and why."""
 
     accepted: int = 0
     rejected: int = 0
     duplicates: int = 0
+    refused: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     remark: str = ""
 
@@ -72,6 +73,15 @@ def note_ignored(*, key: str, ignored: Held, reason: str) -> None:
         note_sources(counts={source_name(key, ignored.origin): counts})
 
 
+def note_refused(*, key: str, code: str) -> None:
+    """Count a request whose body was refused, by the code of the refusal.
+
+    It counts on the key alone: what a body says that cannot be read must not make up sources.
+    """
+    with transaction.atomic():
+        note_sources(counts={SourceName(key[:100]): Counts(refused=1, reasons=Counter({code: 1}))})
+
+
 def note_sources(*, counts: Mapping[SourceName, Counts]) -> None:
     """Add to the counters of sources, in the caller's transaction: the last that it writes."""
     if not counts:
@@ -94,6 +104,7 @@ def note_sources(*, counts: Mapping[SourceName, Counts]) -> None:
         have.accepted += said.accepted
         have.rejected += said.rejected
         have.duplicates += said.duplicates
+        have.refused += said.refused
         have.reasons += said.reasons
         have.remark = have.remark or said.remark
     for pk, said in sorted(together.items()):
@@ -113,6 +124,7 @@ def _add(pk: int, said: Counts) -> None:
         "rejected": F("rejected") + said.rejected,
         "duplicates": F("duplicates") + said.duplicates,
         "ignored": F("ignored") + said.ignored,
+        "refused": F("refused") + said.refused,
     }
     if said.remark:
         changes["remark"] = said.remark[:500]
