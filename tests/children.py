@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from textwrap import dedent
+
+from tests.programs import Program, start_program
 
 PRELUDE = """
 import sys
@@ -17,16 +17,9 @@ _acting.__enter__()
 """
 
 
-def start_child(code: str, *arguments: object, database: str, **env: str) -> subprocess.Popen[str]:
+def start_child(code: str, *arguments: object, database: str, **env: str) -> Program | subprocess.Popen[str]:
     """A process that runs ``code`` with ``sys.argv[1:]`` set, Django ready and an actor of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + dedent(code), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        env=os.environ | {"DATABASE_URL": database} | env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_program(PRELUDE + dedent(code), *arguments, database=database, **env)
 
 
 def run_children(code: str, count: int, database: str) -> list[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -23,6 +20,7 @@ from agent_factory_site.common.models import ApiKey, AuditEvent
 from agent_factory_site.common.scopes import SCOPES
 from agent_factory_site.common.services.api_keys import create_api_key, revoke_api_key
 from tests.common.callers import key_headers, make_user
+from tests.programs import run_manage
 
 pytestmark = pytest.mark.django_db
 
@@ -221,22 +219,19 @@ def test_keys_are_administration(client: Client, scope: str) -> None:
 # --- The command ----------------------------------------------------------------------------------
 
 
-def manage(database: str, *arguments: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        env=os.environ | {"DATABASE_URL": database},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 @pytest.mark.django_db(transaction=True)
 def test_the_command_prints_the_key_alone(live_database: str) -> None:
     make_user("ada")
-    status, out, err = manage(
-        live_database, "create_api_key", "my bot", "--scope", "*", "--expires", "90d", "--owner", "ada"
+    status, out, err = run_manage(
+        "create_api_key",
+        "my bot",
+        "--scope",
+        "*",
+        "--expires",
+        "90d",
+        "--owner",
+        "ada",
+        database=live_database,
     )
     assert status == 0, err
     secret = out.removesuffix("\n")
@@ -270,7 +265,7 @@ def test_the_command_prints_the_key_alone(live_database: str) -> None:
 def test_a_bad_command_line_is_one_sentence(
     live_database: str, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    status, out, err = manage(live_database, "create_api_key", *arguments)
+    status, out, err = run_manage("create_api_key", *arguments, database=live_database)
     assert (status, out) == (2, "")
     assert err.startswith(sentence)
     assert err.count("\n") == 1

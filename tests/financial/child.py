@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.programs import Program, start_program
 
 PREAMBLE = """
 import sys
@@ -19,21 +16,13 @@ context.__enter__()
 """
 
 
-def start(code: str, database_url: str, *arguments: str) -> subprocess.Popen[str]:
+def start(code: str, database_url: str, *arguments: str) -> Program | subprocess.Popen[str]:
     """Start ``code`` in a process of its own; it reads ``sys.argv[1:]`` and may print."""
-    environment = {**os.environ, "DATABASE_URL": database_url, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-c", PREAMBLE + code, *arguments],
-        env=environment,
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    return start_program(PREAMBLE + code, *arguments, database=database_url)
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 120) -> str:
+def finish(process: Program | subprocess.Popen[str], timeout: float = 120) -> str:
     """Its output, after it ended well."""
-    output, _ = process.communicate(timeout=timeout)
-    assert process.returncode == 0, output
+    output, errors = process.communicate(timeout=timeout)
+    assert process.returncode == 0, output + errors
     return output
