@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from tests import servers
+from tests.effort import SLOW
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -44,7 +45,6 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
-SLOW = os.environ.get("SLOW", "") not in ("", "0")
 
 
 def pytest_configure() -> None:

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.common.callers import key_headers
+from tests.effort import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +59,7 @@ BODIES: dict[str, bytes] = {
     "half a surrogate pair": b'{"name": "\\ud800", "source": "\\udfff"}',
     "deep nesting": b"[" * 100_000 + b"]" * 100_000,
     "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+    "1,000 names": json.dumps({f"n{number}": number for number in range(1_000)}).encode(),
     "10,000 names": json.dumps({f"n{number}": number for number in range(10_000)}).encode(),
     "a long text": json.dumps({"name": "x" * 100_000}).encode(),
     "a repeated name": b'{"name": "a", "name": "b"}',
@@ -105,7 +107,10 @@ def test_there_is_something_to_try() -> None:
     assert len(ALL) >= 10
 
 
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "10,000 names" else name for name in BODIES],
+)
 def test_bodies(client: Client, name: str) -> None:
     for method, route in ALL:
         if method in WRITES:
@@ -178,7 +183,9 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(junk=JUNK)
 def test_anything_json_can_say(client: Client, junk: Any) -> None:
     body = json.dumps(junk).encode()

@@ -16,7 +16,7 @@ from django.urls import get_resolver
 
 from tests.common.callers import key_headers, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from agent_factory_site.common.api.views import ApiMixin
 from agent_factory_site.common.scopes import EVERYTHING, SCOPES, covers
 from tests.common.callers import key_headers
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 PUBLIC = {
     "livez": "says only that the process answers, for container platforms",

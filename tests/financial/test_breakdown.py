@@ -15,6 +15,7 @@ from financial.domain.cost_input import CostInput, UsageInput
 from financial.models import CostEvent, CostRollupDay
 from financial.selectors.breakdown import cost_breakdown
 from financial.services.record_costs import record_costs
+from tests.effort import examples
 
 from .conftest import COSTS
 
@@ -45,7 +46,9 @@ events = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(
     events,
     offsets,

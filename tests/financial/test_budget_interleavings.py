@@ -22,6 +22,7 @@ from financial.services.holds import HoldRequest, place_hold
 from financial.services.price_overrides import archive_price, set_price_override
 from financial.services.record_costs import record_costs
 from financial.services.reprice import reprice
+from tests.effort import examples
 
 from .books import assert_books_agree
 from .budget_books import assert_budgets_agree
@@ -227,7 +228,7 @@ class Desk:
 
 
 @settings(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

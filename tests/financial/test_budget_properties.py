@@ -24,6 +24,7 @@ from financial.services.hold_settling import Settling, release_hold, settle_hold
 from financial.services.holds import HoldRequest, place_hold
 from financial.services.record_costs import record_costs
 from financial.services.verify_budgets import verify_budgets
+from tests.effort import examples
 
 from .budget_books import assert_budgets_agree
 from .test_budget_creation import UNIT, budget, spend
@@ -171,7 +172,7 @@ class World:
             refresh_budgets()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, min_size=3, max_size=25))
 def test_the_books_of_budgets_always_agree(happenings):
     world = World()

@@ -100,6 +100,7 @@ def test_mappings_assignments_and_unused_columns(live_database, tmp_path):
     assert (event.entity.key, event.tags, event.input_tokens) == ("support-bot", {"env": "prod"}, 100)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -140,7 +141,7 @@ def test_a_wrong_command_line_or_file_is_one_sentence_and_exit_2(
     assert CostImport.objects.count() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_stops_between_batches_and_the_same_command_goes_on(live_database, tmp_path, number):
     arguments = (AZURE_CONV.path, "--profile", "azure-llm-trace")
     process = start(live_database, tmp_path, *arguments)

@@ -64,6 +64,7 @@ def test_a_trace_is_imported_to_the_unit(trace):
     assert_books_agree()
 
 
+@pytest.mark.slow
 def test_all_traces_together_and_all_of_them_again():
     for trace in TRACES:
         run(trace)

@@ -19,6 +19,7 @@ from financial.selectors.breakdown import cost_breakdown
 from financial.services.price_overrides import archive_price, set_price_override
 from financial.services.record_costs import record_costs
 from financial.services.reprice import reprice
+from tests.effort import examples
 from tests.financial.books import assert_books_agree
 
 pytestmark = pytest.mark.django_db
@@ -183,7 +184,9 @@ def expected_days(reckoning: Reckoning, agent: str | None, zone: ZoneInfo):
     return {day: tuple(sums) for day, sums in days.items() if any(sums)}
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(operations, st.sampled_from(ZONES))
 def test_any_interleaving_leaves_books_that_agree(done, zone):
     tz = ZoneInfo(zone)

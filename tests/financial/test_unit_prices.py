@@ -25,6 +25,7 @@ from financial.services.unit_prices import (
     end_unit_price,
     set_unit_price,
 )
+from tests.effort import examples
 from tests.financial.books import assert_books_agree
 
 from .conftest import COSTS, Api
@@ -83,7 +84,9 @@ def test_a_quantity_costs_its_unit_price_exactly(api, cost_type, unit, unit_pric
     assert_books_agree()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.integers(0, 10**15), st.integers(0, 10**18))
 def test_any_quantity_is_rounded_once_half_even(quantity, unit_price):
     exact = Fraction(quantity, 10**9) * Fraction(unit_price, 10**12)

@@ -18,6 +18,7 @@ from financial.models import CostEvent
 from operations.fleet.models import Agent, Run, Step
 from operations.telemetry.domain.spans import Attributes, Value
 from operations.telemetry.models import TelemetrySource
+from tests.effort import examples
 
 from .otlp import NOON, SECOND, TRACE, agent, chat, request, run_id, span_id
 from .otlp_books import net, settle, take
@@ -188,7 +189,7 @@ NAMES = (
 @given(
     st.lists(st.dictionaries(st.sampled_from(NAMES), values, max_size=8), min_size=1, max_size=4), st.data()
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_attributes_say_it_can_be_stored(said: list[Attributes], data: Any) -> None:
     spans = [
         chat(

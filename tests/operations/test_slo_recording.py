@@ -23,6 +23,7 @@ from operations.slo.services import objectives
 from operations.slo.services.check_slo import check_slo
 from operations.slo.services.record_samples import record_samples
 from tests.children import run_children
+from tests.effort import examples
 from tests.operations.slo_setup import make_sli, make_slo, recent_hour, rows_of, sample, valued
 
 pytestmark = pytest.mark.django_db
@@ -201,7 +202,7 @@ Step = tuple[str, int, Any, str, int]
 class AnyOrder(TestCase):
     """Whatever the order of arrival, buckets are those of the latest of each event."""
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         steps=st.lists(
             st.tuples(

@@ -29,6 +29,7 @@ from operations.slo.services.maintenance import (
     create_maintenance_window,
 )
 from operations.slo.services.record_samples import record_samples
+from tests.effort import examples
 from tests.operations.slo_setup import make_slo, rows_of, sample
 
 pytestmark = pytest.mark.django_db
@@ -176,7 +177,7 @@ def run_jobs() -> None:
 class EveryMinute(TestCase):
     """What is excluded is what a look at every minute says, whatever came first."""
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_the_same_minutes(self, data: st.DataObject) -> None:
         now = data.draw(st.sampled_from(NOWS))

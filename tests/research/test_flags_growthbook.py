@@ -67,6 +67,7 @@ def ours(key: str, units: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {each.unit: each.decision for each in found}
 
 
+@pytest.mark.once
 @pytest.mark.django_db
 def test_the_sdk_agrees_on_ten_thousand_units() -> None:
     set_holdout(share=0.0, salt="holdout")
@@ -128,6 +129,7 @@ def test_holdout_overrides_and_stopped_arms_agree() -> None:
                 assert sdk.variant(key, {"user": unit}) == inside
 
 
+@pytest.mark.once
 @pytest.mark.django_db
 def test_flags_agree() -> None:
     running("prompt-v2", [("control", 0.5, {"limit": 1}), ("treatment", 0.5, {"limit": 2.5})])

@@ -16,6 +16,7 @@ from research.selectors.results import experiment_results
 from research.services.check_results import check_results
 from research.services.rebuild_results import recentre_sums
 from research.services.record_results import RecordedResults, record_results
+from tests.effort import examples
 from tests.research.results_world import expose, make_experiment, result
 
 pytestmark = pytest.mark.django_db
@@ -168,7 +169,7 @@ def revisions(draw: st.DrawFn) -> tuple[list[tuple[str, int, int]], list[int]]:
 
 
 class AnyOrder(TestCase):
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(revisions())
     def test_any_order_and_any_batches_come_to_the_highest_revisions(
         self, world: tuple[list[tuple[str, int, int]], list[int]]

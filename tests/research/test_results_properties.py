@@ -20,6 +20,7 @@ from research.selectors.results import experiment_results
 from research.services.check_results import check_results
 from research.services.rebuild_results import recentre_sums
 from research.services.record_results import record_results
+from tests.effort import examples
 from tests.research.results_world import START, expose, make_experiment, result
 
 UNITS = ("a", "b", "c", "d", "e", "qa")
@@ -89,7 +90,7 @@ def close(found: float | None, expected: float | None, size: float) -> bool:
 
 
 class AnyOrder(TestCase):
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(sent(), st.booleans())
     def test_recount(self, case: tuple[list[dict[str, Any]], list[int]], recentre: bool) -> None:
         order, sizes = case
