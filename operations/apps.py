@@ -14,6 +14,8 @@ class OperationsConfig(AppConfig):
         from operations.slo import metrics as slo_metrics  # noqa: F401 - registers on import
         from operations.telemetry import health as telemetry_health  # noqa: F401 - registers on import
 
+        from .fleet.events import RelatedRunsChanged
+        from .fleet.services.run_trees import follow_trees
         from .fleet.services.upkeep import follow_costs, names_runs
         from .slo.services.objectives import JOB as COUNT
         from .slo.services.objectives import run_count_job
@@ -23,3 +25,4 @@ class OperationsConfig(AppConfig):
         register_job(COUNT, run_count_job)
         register_job(RECOUNT, run_recount_job)
         subscribe(CostsRecorded, "operations.runs", follow_costs, when=names_runs)
+        subscribe(RelatedRunsChanged, "operations.run_trees", follow_trees)

@@ -30,6 +30,16 @@ TYPES: Final = {
 COLUMNS: Final = tuple(TYPES)
 
 
+def drop_unit_rows(keys: Sequence[tuple[int, int]]) -> None:
+    """Delete the rows of units (source and entity) that have no value any more, locked by the caller."""
+    by_source: dict[int, list[int]] = {}
+    for source, entity in keys:
+        by_source.setdefault(source, []).append(entity)
+    for source, entities in sorted(by_source.items()):
+        rows = UnitMetric.objects.filter(source=source, entity__in=entities)
+        rows._raw_delete(rows.db)
+
+
 def put_unit_rows(rows: Sequence[Sequence[Any]]) -> None:
     """Insert or replace ``rows``, values in the order of ``COLUMNS``; their units are locked by the caller."""
     if not rows:

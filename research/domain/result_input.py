@@ -30,12 +30,13 @@ class ResultInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     ``metric`` is the key of a metric, a part of a ratio or a built-in source. ``covariate`` is the same
     measure from before exposure. Scores may name their ``judge`` and its version. A higher ``revision`` takes
-    the place of a lower one of the same event, whatever the order in which they arrive.
+    the place of a lower one of the same event, whatever the order in which they arrive; without a ``value`` it
+    takes the result back.
     """
 
     unit_id: str
     metric: str
-    value: float
+    value: float | None
     event_id: str
     occurred_at: Annotated[datetime, Meta(tz=True)]
     covariate: float | None = None
@@ -100,7 +101,11 @@ def check_result(result: ResultInput) -> list[FieldError]:
         errors.append(fault)
     if not METRIC_KEY.match(result.metric):
         errors.append(FieldError("/metric", "bad_key", "Is not the key of a metric or a source."))
-    if (fault := number_error("/value", result.value)) is not None:
+    if result.value is None:
+        if result.revision == 0:
+            detail = "A result has a value; a higher revision without one takes it back."
+            errors.append(FieldError("/value", "required", detail))
+    elif (fault := number_error("/value", result.value)) is not None:
         errors.append(fault)
     if result.covariate is not None and (fault := number_error("/covariate", result.covariate)) is not None:
         errors.append(fault)
@@ -153,8 +158,10 @@ def metric_error(
     return FieldError("/metric", "unknown_metric", detail)
 
 
-def kind_error(kinds: Collection[str], value: float) -> FieldError | None:
-    """What is wrong with a value for metrics of these kinds."""
+def kind_error(kinds: Collection[str], value: float | None) -> FieldError | None:
+    """What is wrong with a value for metrics of these kinds; one that was taken back has none."""
+    if value is None:
+        return None
     if "proportion" in kinds and value not in (0, 1):
         return FieldError("/value", "wrong_kind", "A result of a proportion is 0 or 1.")
     if "count" in kinds and (value < 0 or value != int(value)):
@@ -178,7 +185,7 @@ def content_digest(result: ResultInput) -> UUID:
     said = (
         result.unit_id,
         result.metric,
-        float(result.value) + 0.0,
+        None if result.value is None else float(result.value) + 0.0,
         result.occurred_at.astimezone(UTC),
         None if result.covariate is None else float(result.covariate) + 0.0,
         result.judge or "",

@@ -55,7 +55,8 @@ class ResultEvent(models.Model):
 
     ``key`` is 128 bits of SHA-256 over experiment and event id, ``content`` a digest of everything else: the
     same event again changes nothing, another one under its id and revision is refused. A higher revision
-    takes its place; what it said before the table keeps in ``ResultRevision``.
+    takes its place; what it said before the table keeps in ``ResultRevision``. Without a value it was taken back,
+    and counts nowhere.
     """
 
     audit_exempt = "each recorded batch is one audit event, which the rows name; former values are kept"
@@ -72,7 +73,7 @@ class ResultEvent(models.Model):
     entity = models.ForeignKey(
         Entity, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
-    value = models.FloatField()
+    value = models.FloatField(null=True)
     covariate = models.FloatField(null=True)
     judge = models.ForeignKey(
         Judge, null=True, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
@@ -109,7 +110,7 @@ class ResultRevision(models.Model):
     )
     revision = models.IntegerField()
     content = models.UUIDField()
-    value = models.FloatField()
+    value = models.FloatField(null=True)
     covariate = models.FloatField(null=True)
     judge = models.ForeignKey(
         Judge, null=True, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False

@@ -106,7 +106,7 @@ def _values(table: UnitTable, rows: QuerySet[UnitMetric], wanted: list[str], tic
 
 
 def _events(table: UnitTable, source: int, tick: Tick) -> tuple[Integers, Floats]:
-    rows = ResultEvent.objects.filter(source=source)
+    rows = ResultEvent.objects.filter(source=source, value__isnull=False)
     found: list[tuple[Integers, Floats]] = [(np.empty(0, np.int64), np.empty(0))]
     for first, last in _windows(table, EVENTS):
         chosen = rows.filter(entity_id__gte=first, entity_id__lte=last).order_by("entity_id")

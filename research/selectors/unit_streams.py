@@ -86,7 +86,9 @@ def _stored(sources: Mapping[int, str]) -> Iterator[tuple[int, dict[str, StoredV
 
 
 def _events(sources: Mapping[int, str]) -> Iterator[tuple[int, dict[str, list[Measured]]]]:
-    rows = ResultEvent.objects.filter(source__in=list(sources)).order_by("entity_id", "source_id")
+    rows = ResultEvent.objects.filter(source__in=list(sources), value__isnull=False).order_by(
+        "entity_id", "source_id"
+    )
     columns = ("entity_id", "source_id", "value", "occurred_at", "event_id", "covariate")
     for entity, mine in groupby(rows.values_list(*columns).iterator(CHUNK), key=lambda row: row[0]):
         found: dict[str, list[Measured]] = {}

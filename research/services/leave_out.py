@@ -23,6 +23,10 @@ def subtract_results(*, experiment: UUID, entity: int) -> None:
     row = Assignment.objects.filter(experiment=experiment, entity=entity).values_list(*UNIT_COLUMNS).get()
     sources = source_keys(experiment)
     results = ResultEvent.objects.filter(source__in=list(sources), entity=entity)
-    values = [(sources[source], value) for source, value in results.values_list("source_id", "value")]
+    values = [
+        (sources[source], value)
+        for source, value in results.values_list("source_id", "value")
+        if value is not None
+    ]
     numbers = {key: number for number, key in sources.items()}
     write_all(connection, take_out(Unit(*row), metric_rules(experiment), numbers, values))

@@ -89,9 +89,10 @@ def record_results(*, experiment: UUID | str, results: Sequence[ResultItem]) -> 
     """Record a batch of results of one experiment, named by id or key.
 
     An item that is a list of errors (it did not decode) is passed through as rejected. A repeated event (same
-    event id and content) changes nothing, nor does a lower revision than the one known; a higher one takes
-    its place. Other content under the same id and revision is rejected as ``event_conflict``. Good items are
-    recorded whatever becomes of the others. Raises :class:`NotFound`.
+    event id and content) changes nothing, nor does a lower revision than the one known; a higher one takes its
+    place, and one without a value takes the result back. Other content under the same id and revision is
+    rejected as ``event_conflict``. Good items are recorded whatever becomes of the others. Raises
+    :class:`NotFound`.
     """
     definition = get_definition(experiment)
     rules = metric_rules(definition.id)
@@ -201,7 +202,11 @@ def _store(
         ]
         if taken or newer:
             sums = Changes()
-            new = [Result(unit, item.result.metric, _measured(item.result)) for item, unit in taken]
+            new = [
+                Result(unit, item.result.metric, _measured(item.result, item.result.value))
+                for item, unit in taken
+                if item.result.value is not None
+            ]
             take_results(new, rules, names.sources, sums)
             if newer:
                 retake_results(replace_results(newer), rules, names.sources, sums)
@@ -266,7 +271,7 @@ def _row(
         experiment,
         names.sources[result.metric],
         unit.entity,
-        float(result.value),
+        None if result.value is None else float(result.value),
         None if result.covariate is None else float(result.covariate),
         judge,
         result.occurred_at,
@@ -276,9 +281,9 @@ def _row(
     )
 
 
-def _measured(result: ResultInput) -> Measured:
+def _measured(result: ResultInput, value: float) -> Measured:
     covariate = None if result.covariate is None else float(result.covariate)
-    return Measured(float(result.value), result.occurred_at, result.event_id, covariate)
+    return Measured(float(value), result.occurred_at, result.event_id, covariate)
 
 
 def _known(keys: Sequence[UUID]) -> dict[UUID, Former]:

@@ -32,7 +32,7 @@ class Former(NamedTuple):
     content: UUID
     source_id: int
     entity_id: int
-    value: float
+    value: float | None
     revision: int
 
     def covers(self, result: ResultInput, content: UUID) -> bool:

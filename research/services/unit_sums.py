@@ -17,7 +17,7 @@ from django.db import connection
 
 from agent_factory_site.common.db.bulk import Addition, insert_ignore_returning
 from agent_factory_site.common.db.slots import free_slot
-from research.db.unit_rows import put_unit_rows
+from research.db.unit_rows import drop_unit_rows, put_unit_rows
 from research.domain.arm_sums import COUNTS, NOTHING, Shifts, Sums, contribution, difference, exact_total
 from research.domain.arm_totals import QUANTILE, ArmKey, shifts_of
 from research.domain.sketch import bucket_of
@@ -46,12 +46,15 @@ class Result(NamedTuple):
 
 
 class Revised(NamedTuple):
-    """A result that says something else than before: of which unit, from which source, and both values."""
+    """A result that says something else than before: of which unit, from which source, and both values.
+
+    None stands for one that was taken back.
+    """
 
     unit: Unit
     source: str
-    before: float
-    after: float
+    before: float | None
+    after: float | None
 
 
 @dataclass(slots=True)
@@ -128,17 +131,22 @@ def retake_results(
         for name in sorted(touched)
     }
     rows: list[tuple[Any, ...]] = []
+    empty: list[tuple[int, int]] = []
     for entity in entities:
         mine = by_unit[entity]
-        unit, state = mine[0].unit, states[entity]
+        unit, state = mine[0].unit, states.get(entity, {})
         news = {each.source for each in mine}
         concerned = [] if unit.override else [rule for rule in rules if news.intersection(rule.sources)]
         before = [rule.point([state.get(name) for name in rule.sources]) for rule in concerned]
         for name in news:
             now = values_of(fresh[name][entity])
-            assert now is not None
-            state[name] = now
-            rows.append((sources[name], entity, unit.phase, unit.variant, *value_row(now)))
+            if now is None:
+                # All that the unit had was taken back.
+                state.pop(name, None)
+                empty.append((sources[name], entity))
+            else:
+                state[name] = now
+                rows.append((sources[name], entity, unit.phase, unit.variant, *value_row(now)))
         for rule, old in zip(concerned, before, strict=True):
             new = rule.point([state.get(name) for name in rule.sources])
             arm = ArmKey(rule.id, unit.phase, unit.variant)
@@ -146,19 +154,23 @@ def retake_results(
             if rule.kind == QUANTILE:
                 for each in mine:
                     if each.source == rule.key:
-                        changes.buckets[arm, bucket_of(each.before)] -= 1
-                        changes.buckets[arm, bucket_of(each.after)] += 1
+                        if each.before is not None:
+                            changes.buckets[arm, bucket_of(each.before)] -= 1
+                        if each.after is not None:
+                            changes.buckets[arm, bucket_of(each.after)] += 1
     put_unit_rows(sorted(rows, key=itemgetter(0, 1)))
+    drop_unit_rows(empty)
 
 
 def results_of(source: int, entities: Sequence[int]) -> dict[int, list[Measured]]:
-    """Every result of ``entities`` from one source, by unit."""
+    """Every result of ``entities`` from one source, by unit, but for those that were taken back."""
     found: dict[int, list[Measured]] = defaultdict(list)
     for start in range(0, len(entities), CHUNK):
         rows = ResultEvent.objects.filter(source=source, entity__in=entities[start : start + CHUNK])
         said = rows.values_list("entity_id", "value", "occurred_at", "event_id", "covariate")
         for entity, value, occurred_at, event_id, covariate in said:
-            found[entity].append(Measured(value, occurred_at, event_id, covariate))
+            if value is not None:
+                found[entity].append(Measured(value, occurred_at, event_id, covariate))
     return found
 
 

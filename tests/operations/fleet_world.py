@@ -83,7 +83,8 @@ def tell(*said: RunSaid, gone: Any = ()) -> RecordedRuns:
     """Record runs as a batch of spans does."""
     with transaction.atomic():
         outcome = record_runs(said=said, gone=gone)
-        settle_runs(run_ids=[one.run_id for one in said], ended=outcome.ended)
+        run_ids = [one.run_id for one in said]
+        settle_runs(run_ids=run_ids, ended=outcome.ended, relinked=outcome.relinked)
         finish_recording(outcome)
     return outcome
 
@@ -114,8 +115,8 @@ def correct(event: UUID, amount: str, event_id: str = "fix-1") -> None:
 
 
 def results() -> dict[str, float]:
-    """Values of all results by their event id."""
-    return dict(ResultEvent.objects.values_list("event_id", "value"))
+    """Values of all results by their event id, but for those that were taken back."""
+    return dict(ResultEvent.objects.filter(value__isnull=False).values_list("event_id", "value"))
 
 
 def booked() -> int:

@@ -95,7 +95,7 @@ def expose(
         )
 
 
-def result(unit: str, metric: str, value: float, event_id: str, **more: Any) -> ResultInput:
+def result(unit: str, metric: str, value: float | None, event_id: str, **more: Any) -> ResultInput:
     """A result an hour after ``START``, unless ``minutes`` says otherwise."""
     at = START + timedelta(minutes=more.pop("minutes", 60))
     return ResultInput(

@@ -134,6 +134,57 @@ def test_units_left_out_keep_their_values_and_stay_out() -> None:
     agrees()
 
 
+def test_a_result_is_taken_back_by_a_revision_without_a_value() -> None:
+    row = make_experiment()
+    expose(row, ["a", "b"])
+    record(
+        result("a", "rating", 2, "r1"),
+        result("a", "rating", 4, "r2"),
+        result("a", "latency", 10, "l1"),
+        result("a", "success", 1, "s1"),
+    )
+    assert record(result("a", "rating", None, "r1", revision=1)).accepted == [0]
+    assert estimates("rating")["control"] == (1, 4)
+    again = [
+        result("a", name, None, event, revision=1) for name, event in (("rating", "r2"), ("latency", "l1"))
+    ]
+    assert record(*again, result("a", "success", None, "s1", revision=1)).accepted == [0, 1, 2]
+    assert estimates("rating")["control"] == (0, None)
+    assert estimates("latency")["control"] == (0, None)
+    assert estimates("success")["control"] == (2, 0)
+    assert not UnitMetric.objects.exists()
+    agrees()
+    # It may be said anew, by a higher revision.
+    record(result("a", "rating", 5, "r1", revision=2))
+    assert estimates("rating")["control"] == (1, 5)
+    former = ResultRevision.objects.filter(event__event_id="r1").order_by("revision")
+    assert list(former.values_list("revision", "value")) == [(0, 2), (1, None)]
+    agrees()
+
+
+def test_a_result_that_is_taken_back_before_it_comes_does_not_count() -> None:
+    row = make_experiment()
+    expose(row, ["a"])
+    record(result("a", "rating", None, "r", revision=3))
+    assert record(result("a", "rating", 5, "r", revision=2)).duplicates == [0]
+    assert estimates("rating")["control"] == (0, None)
+    agrees()
+    refused = record(result("a", "rating", None, "other"))
+    assert [(error.pointer, error.code) for error in refused.rejected[0]] == [("/value", "required")]
+
+
+def test_a_unit_without_any_result_left_is_left_out_as_any_other() -> None:
+    from research.services.leave_out import subtract_results
+
+    row = make_experiment()
+    expose(row, ["a", "b"])
+    record(result("a", "latency", 5, "l1"), result("a", "latency", 7, "l2"), result("b", "latency", 9, "l3"))
+    record(result("a", "latency", None, "l1", revision=1))
+    unit = UnitMetric.objects.get(entity__key="a").entity_id
+    subtract_results(experiment=row.id, entity=unit)
+    assert estimates("latency")["control"][0] == 1
+
+
 @pytest.mark.parametrize("revision", [-1, 2**31, 1.5, True, "1"])
 def test_odd_revisions_are_refused(revision: object) -> None:
     text = {-1: "-1", 2**31: "2147483648", 1.5: "1.5", True: "true", "1": '"1"'}[revision]  # type: ignore[index]
@@ -155,14 +206,21 @@ EVENTS = {
 }
 
 
+Sent = tuple[str, int, int | None]
+"""An event, the revision of it and its value."""
+
+
 @st.composite
-def revisions(draw: st.DrawFn) -> tuple[list[tuple[str, int, int]], list[int]]:
+def revisions(draw: st.DrawFn) -> tuple[list[Sent], list[int]]:
     values = draw(
         st.dictionaries(
-            st.tuples(st.sampled_from(sorted(EVENTS)), st.integers(0, 3)), st.integers(0, 1000), max_size=14
+            st.tuples(st.sampled_from(sorted(EVENTS)), st.integers(0, 3)),
+            st.integers(0, 1000) | st.none(),
+            max_size=14,
         )
     )
-    sent = [(event, revision, value) for (event, revision), value in values.items()]
+    # The first that is said of a result is not that it is taken back.
+    sent = [(event, rank, value if rank else value or 0) for (event, rank), value in values.items()]
     again = [draw(st.sampled_from(sent)) for _ in range(draw(st.integers(0, 4)))] if sent else []
     order = draw(st.permutations(sent + again))
     return order, draw(st.lists(st.integers(1, 6), min_size=1, max_size=5))
@@ -172,7 +230,7 @@ class AnyOrder(TestCase):
     @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(revisions())
     def test_any_order_and_any_batches_come_to_the_highest_revisions(
-        self, world: tuple[list[tuple[str, int, int]], list[int]]
+        self, world: tuple[list[Sent], list[int]]
     ) -> None:
         order, sizes = world
         row = make_experiment()
@@ -188,16 +246,18 @@ class AnyOrder(TestCase):
             start, turn = start + size, turn + 1
             if turn == 2:
                 recentre_sums(experiment=row.id)
-        highest: dict[str, tuple[int, int]] = {}
+        highest: dict[str, tuple[int, int | None]] = {}
         for event, revision, value in order:
-            highest[event] = max(highest.get(event, (-1, 0)), (revision, value))
+            if revision >= highest.get(event, (-1, 0))[0]:
+                highest[event] = revision, value
         stored = {
             name: (revision, value)
             for name, revision, value in ResultEvent.objects.values_list("event_id", "revision", "value")
         }
         assert stored == highest
-        ratings = [value for event, (_, value) in highest.items() if event in {"e1", "e2"}]
-        if ratings:
-            unit = UnitMetric.objects.get(source__key="rating", entity__key="a")
-            assert (unit.count, unit.total) == (len(ratings), sum(ratings))
+        ratings = [
+            value for event, (_, value) in highest.items() if event in {"e1", "e2"} and value is not None
+        ]
+        units = UnitMetric.objects.filter(source__key="rating", entity__key="a")
+        assert [(unit.count, unit.total) for unit in units] == [(len(ratings), sum(ratings))] * bool(ratings)
         agrees()

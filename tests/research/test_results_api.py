@@ -56,7 +56,7 @@ def test_one_result_is_201_and_its_repeat_200(api: Api) -> None:
         ({"metric": "success", "value": 0.5}, 400, "wrong_kind"),
         ({"value": "2"}, 400, "bad_value"),
         ({"value": True}, 400, "bad_value"),
-        ({"value": None}, 400, "bad_value"),
+        ({"value": None}, 400, "required"),
         ({"unit_id": "x" * 10_000}, 400, "too_long"),
         ({"unit_id": 7}, 400, "bad_value"),
         ({"occurred_at": "2026-03-02T10:00:00"}, 400, "bad_value"),

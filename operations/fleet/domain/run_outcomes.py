@@ -10,6 +10,8 @@ from operations.slo.domain.units import in_unit
 
 NANO: Final = 1e9
 MICRO: Final = 1e6
+BUILT_IN: Final = ("success", "error", "latency", "cost")
+"""What experiments take from every run, beside its scores."""
 _METRIC: Final = re.compile(r"[^A-Za-z0-9_.:-]")
 
 
@@ -46,8 +48,13 @@ def results_of(outcome: Outcome) -> dict[str, float]:
     if outcome.cost is not None:
         values["cost"] = outcome.cost
     for name, score in outcome.scores.items():
-        values[f"score:{_METRIC.sub('_', name)[:80]}"] = score
+        values[score_metric(name)] = score
     return values
+
+
+def score_metric(name: str) -> str:
+    """The metric under which experiments know a score."""
+    return f"score:{_METRIC.sub('_', name)[:80]}"
 
 
 class Sample(NamedTuple):

@@ -17,8 +17,9 @@ class RunSaid(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
 
     Times are microseconds since 1970, durations microseconds; unknown names are empty. ``seen`` tells that the
     source has said how the run ended. ``shared`` marks a run of which other sources may tell as well.
-    ``experiments`` are keys with variants; ``unit`` is the type and id of who or what was served them.
-    ``begun`` and ``finished`` tell one request of the API that began or ended the run from another.
+    ``experiments`` are keys with variants, ``inherited`` those that only a run around this one has; ``unit`` is the
+    type and id of who or what was served them. ``begun`` and ``finished`` tell one request of the API that began
+    or ended the run from another.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class RunSaid(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     scores: dict[str, float] = {}
     begun: str = ""
     finished: str = ""
+    inherited: tuple[tuple[str, str], ...] = ()
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -93,6 +95,7 @@ def combine(parts: Collection[RunSaid]) -> RunSaid:
     for part in ranked:
         for key, variant in part.experiments:
             variants.setdefault(key, variant)
+    inherited = {key: variant for part in reversed(ranked) for key, variant in part.inherited}
     return RunSaid(
         run_id=first.run_id,
         agent=_agent(ranked),
@@ -120,6 +123,7 @@ def combine(parts: Collection[RunSaid]) -> RunSaid:
         environment=_first(ranked, "environment"),
         release=_first(ranked, "release"),
         experiments=tuple(sorted(variants.items())),
+        inherited=tuple(sorted(one for one in inherited.items() if one[0] not in variants)),
         calls=sum(part.calls for part in counting),
         failed_calls=sum(part.failed_calls for part in counting),
         tool_calls=sum(part.tool_calls for part in counting),

@@ -189,7 +189,8 @@ class RunPart(models.Model):
 class RunVariant(models.Model):
     """The variant of an experiment that a run was served.
 
-    ``unit`` is who was, where the experiment is known and says of what type its units are.
+    ``unit`` is who was, where the experiment is known and says of what type its units are. ``inherited`` tells that
+    only a run that called this one was: this one brings no results of its own, and has no unit here.
     """
 
     audit_exempt = "written with the run"
@@ -203,6 +204,7 @@ class RunVariant(models.Model):
     unit = models.ForeignKey(
         Entity, on_delete=models.PROTECT, null=True, related_name="+", db_index=False, db_constraint=False
     )
+    inherited = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         indexes = [models.Index(fields=["experiment", "run"], name="operations_runvariant_key")]

@@ -72,7 +72,7 @@ def _record(events: Sequence[LiteLLMCall | list[FieldError]]) -> RecordedEvents:
             ],
             agents={one.run_id: agents[one.agent] for one in fresh.values()},
         )
-        settle_runs(run_ids={one.run_id for one in fresh.values()}, ended=runs.ended)
+        settle_runs(run_ids={one.run_id for one in fresh.values()}, ended=runs.ended, relinked=runs.relinked)
         touch_agents(list(agents.values()))
         finish_recording(runs)
     outcome.accepted = sorted(index for index in fresh if index not in outcome.rejected)

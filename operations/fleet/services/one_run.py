@@ -23,7 +23,7 @@ from .agents import KnownAgent
 from .open_runs import OpenRun
 from .record_runs import RecordedRuns, finish_recording, next_row, part_insert, said_of
 from .run_costs import Reported, Telling, under_reported
-from .run_rows import RunBooks, RunRow, insert_new, row_of, variant_rows
+from .run_rows import RunBooks, RunRow, insert_new, row_of, served_by, variant_rows
 from .run_units import variant_units
 
 
@@ -35,14 +35,8 @@ def begin_recording(*, said: RunSaid, agent: KnownAgent) -> bool:
     writes = [part_insert([(row.id, API_PART, pack(said))])]
     if said.experiments:
         units = variant_units({row.id: said}, {said.agent: agent})
-        writes.append(
-            variant_rows(
-                [
-                    (row.id, experiment[:100], variant[:100], units.get((row.id, experiment)))
-                    for experiment, variant in said.experiments
-                ]
-            )
-        )
+        served = sorted(served_by(said, units).items())
+        writes.append(variant_rows([(row.id, experiment, *one) for experiment, one in served]))
     finish_recording(RecordedRuns({row.id: (None, row)}), writes)
     return True
 

@@ -44,7 +44,7 @@ class OpenRun:
     """A run under lock: its row and books, what the API said of it, and its agent.
 
     ``alone`` tells that nobody but the API did; ``charged`` that a step of it was charged, ``served`` that it
-    has variants. ``entities`` are its user and unit, by name.
+    has variants, ``called`` that it called other runs. ``entities`` are its user and unit, by name.
     """
 
     row: RunRow
@@ -54,7 +54,12 @@ class OpenRun:
     alone: bool
     charged: bool
     served: bool
+    called: bool
     entities: dict[EntityName, int]
+
+    def related(self, row: RunRow) -> bool:
+        """Whether the run, as ``row`` tells of it now, called others or was called."""
+        return self.called or row.parent is not None
 
 
 _KEY, _AGENT, _USER, _UNIT = UUID(int=1), UUID(int=2), 3, 4
@@ -74,6 +79,7 @@ def _around(run: UUID, agent: UUID, user: int, unit: int) -> QuerySet[AgentAlias
             Exists(parts.exclude(trace_id=API_PART)),
             Exists(Step.objects.filter(run=run, charged=True)),
             Exists(variants),
+            Exists(Run.objects.filter(parent=run)),
             Subquery(users.values("key")),
             Subquery(units.values("type")),
             Subquery(units.values("key")),
@@ -95,7 +101,7 @@ def open_run(run_id: str) -> OpenRun:
     found = _AROUND.rows(key, row.agent_id, row.user_id or 0, row.unit_id or 0)[0]
     width = len(AGENT_COLUMNS)
     name, agent = found[0], KnownAgent(*found[1:width])
-    packed, others, charged, served, user, unit_type, unit = found[width:]
+    packed, others, charged, served, called, user, unit_type, unit = found[width:]
     if packed is not None:
         part = unpack(bytes(packed))
     else:
@@ -123,6 +129,7 @@ def open_run(run_id: str) -> OpenRun:
         alone=packed is not None and not others,
         charged=bool(charged),
         served=bool(served),
+        called=bool(called),
         entities=entities,
     )
 

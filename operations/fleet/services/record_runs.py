@@ -21,6 +21,7 @@ from operations.fleet.domain.run_said import RunSaid, combine, pack, unpack
 from operations.fleet.models import API_PART, Agent, Run, RunPart, run_key
 
 from .agents import KnownAgent, register_agents
+from .run_results import withdraw_runs
 from .run_rollups import rollup_writes
 from .run_rows import (
     CHUNK,
@@ -31,6 +32,7 @@ from .run_rows import (
     micros,
     replace_rows,
     row_of,
+    served_by,
     write_variants,
 )
 from .run_units import variant_units
@@ -49,6 +51,16 @@ class RecordedRuns:
     changed: dict[UUID, tuple[RunRow | None, RunRow | None]] = field(default_factory=dict)
     agents: dict[str, KnownAgent] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+
+    @property
+    def relinked(self) -> set[UUID]:
+        """Runs that are called by another than was thought, and whoever was and is thought to call them."""
+        found: set[UUID] = set()
+        for key, (before, after) in self.changed.items():
+            was, now = before and before.parent, after and after.parent
+            if before is not None and was != now:
+                found.update(one for one in (key, was, now) if one is not None)
+        return found
 
     @property
     def ended(self) -> list[UUID]:
@@ -114,9 +126,17 @@ def record_runs(
             replaced.append(after)
             outcome.changed[key] = before, after
     replace_rows(replaced, now)
-    forget_rows([key for key, (_, after) in outcome.changed.items() if after is None])
+    _forget(outcome)
     _write_variants({**{key: new[key] for key in inserted}, **combined}, outcome)
     return outcome
+
+
+def _forget(outcome: RecordedRuns) -> None:
+    """Remove runs that turned out to be none, with what they brought to other books."""
+    gone = [before for before, after in outcome.changed.values() if before is not None and after is None]
+    if over := [row for row in gone if row.status != Run.Status.RUNNING]:
+        withdraw_runs(over)
+    forget_rows([row.id for row in gone])
 
 
 def next_row(before: RunRow, after: RunRow, *, parted: bool) -> RunRow:
@@ -270,14 +290,16 @@ def _whole(
 
 
 def _write_variants(said: Mapping[UUID, RunSaid], outcome: RecordedRuns) -> None:
-    served = {key: one for key, one in said.items() if one.experiments and key in outcome.changed}
+    served = {
+        key: one for key, one in said.items() if (one.experiments or one.inherited) and key in outcome.changed
+    }
     if not served:
         return
     units = variant_units(served, outcome.agents)
     write_variants(
         {
-            (key, experiment[:100]): (variant[:100], units.get((key, experiment)))
+            (key, experiment): variant
             for key, one in served.items()
-            for experiment, variant in one.experiments
+            for experiment, variant in served_by(one, units).items()
         }
     )

@@ -5,20 +5,23 @@ A run's value replaces the one that it had before, by the run's revision; it is 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from agent_factory_site.common.errors import Conflict, NotFound
+from agent_factory_site.common.outbox import publish
 from operations.fleet.domain.run_outcomes import Outcome, matches, outcome_cost, results_of, sample_of
+from operations.fleet.events import RelatedRunsChanged
 from operations.fleet.models import Run, RunVariant
 from operations.slo.domain.sample_input import SampleInput
 from operations.slo.selectors.sources import slis_of
-from operations.slo.services.record_samples import record_samples
+from operations.slo.services.record_samples import record_samples, withdraw_samples
 from research.domain.result_input import ResultInput
 from research.domain.values import unit_error
 from research.selectors.definitions import definitions
@@ -27,46 +30,71 @@ from research.services.record_results import record_results
 
 from .run_costs import recompute_costs
 from .run_rows import CHUNK, MICRO_SECONDS, RunBooks, RunRow
+from .run_trees import event_id_of, withdraw_results
 
 
 class EndedRun(NamedTuple):
-    """What a run came to, when it was, and the revision of its row that says so."""
+    """What a run came to, when it was, and the revision of its row that says so.
+
+    ``unpriced`` tells that something of it has no price, ``related`` that it called others or was called:
+    then what its experiments get follows through the outbox.
+    """
 
     outcome: Outcome
     started_at: datetime
     ended_at: datetime
     revision: int
+    unpriced: bool = False
+    related: bool = False
 
 
-def settle_runs(*, run_ids: Collection[str], ended: Collection[UUID] = ()) -> None:
+def settle_runs(
+    *, run_ids: Collection[str], ended: Collection[UUID] = (), relinked: Collection[UUID] = ()
+) -> None:
     """Bring the costs of runs up to the ledger, and carry what runs came to into the other books.
 
-    ``ended`` are runs of which more than the cost is new. In the caller's transaction, after costs were
-    recorded; repeated, it changes nothing.
+    ``ended`` are runs of which more than the cost is new, ``relinked`` those that are called by others than was
+    thought. In the caller's transaction, after costs were recorded; repeated, it changes nothing.
     """
-    changed = recompute_costs(run_ids=run_ids)
-    join_runs(keys=ended)
-    join_runs(keys=set(changed) - set(ended), only_cost=True)
+    changed = set(recompute_costs(run_ids=run_ids))
+    _join(set(ended), changed - set(ended), set(relinked))
 
 
-def join_runs(*, keys: Collection[UUID], only_cost: bool = False) -> None:
-    """Send what the runs of ``keys`` that are over came to; with ``only_cost``, what depends on their cost."""
-    runs = _read(keys)
-    if not runs:
-        return
-    _send_results(runs, only_cost)
-    _send_samples(list(runs.values()), only_cost)
+def join_runs(*, keys: Collection[UUID]) -> None:
+    """Send what the runs of ``keys`` that are over came to."""
+    _join(set(keys), set(), set())
+
+
+def _join(whole: set[UUID], only_cost: set[UUID], relinked: set[UUID]) -> None:
+    runs, related = _read(whole | only_cost | relinked)
+    if related | relinked:
+        publish(RelatedRunsChanged(runs=[str(key) for key in sorted(related | relinked)]))
+    for keys, cost_alone in ((whole, False), (only_cost, True)):
+        if some := {key: runs[key] for key in sorted(keys) if key in runs}:
+            _send_results({key: run for key, run in some.items() if not run.related}, cost_alone)
+            _send_samples(list(some.values()), cost_alone)
 
 
 def send_run(*, key: UUID, run: EndedRun, served: bool) -> None:
     """Send what one run came to; ``served`` tells whether it has variants."""
-    if served:
+    if run.related:
+        publish(RelatedRunsChanged(runs=[str(key)]))
+    elif served:
         _send_results({key: run}, only_cost=False)
     _send_samples([run], only_cost=False)
 
 
-def ended_run(row: RunRow, books: RunBooks, agent: str) -> EndedRun:
-    """What a run came to, by its row."""
+def withdraw_runs(rows: Sequence[RunRow]) -> None:
+    """Take back what runs brought that turned out to be none, before they are forgotten."""
+    withdraw_results([(row.id, row.run_id) for row in rows])
+    event_ids = [row.run_id for row in rows]
+    for sli in slis_of("runs"):
+        with suppress(Conflict, NotFound), transaction.atomic():
+            withdraw_samples(sli=sli.key, event_ids=event_ids)
+
+
+def ended_run(row: RunRow, books: RunBooks, agent: str, *, related: bool) -> EndedRun:
+    """What a run came to, by its row; ``related`` when it called others or was called."""
     outcome = Outcome(
         row.run_id,
         agent,
@@ -78,21 +106,31 @@ def ended_run(row: RunRow, books: RunBooks, agent: str) -> EndedRun:
         outcome_cost(books.cost, books.costs, books.unpriced),
         row.scores,
     )
-    return EndedRun(outcome, row.started_at, row.ended_at or row.last_at, books.revision)
+    return EndedRun(
+        outcome, row.started_at, row.ended_at or row.last_at, books.revision, books.unpriced > 0, related
+    )
 
 
-def _read(keys: Collection[UUID]) -> dict[UUID, EndedRun]:
+def _read(keys: Collection[UUID]) -> tuple[dict[UUID, EndedRun], set[UUID]]:
+    """Those of the runs that are over, and those of all that called others or were called."""
     found: dict[UUID, EndedRun] = {}
+    related: set[UUID] = set()
     wanted = sorted(keys)
     for start in range(0, len(wanted), CHUNK):
-        rows = Run.objects.filter(pk__in=wanted[start : start + CHUNK]).exclude(status=Run.Status.RUNNING)
+        rows = Run.objects.filter(pk__in=wanted[start : start + CHUNK])
         for (
             pk, run_id, agent, environment, release, status, latency, first_token, cost, costs, unpriced,
-            scores, started_at, ended_at, last_at, revision,
+            scores, started_at, ended_at, last_at, revision, parent, called,
         ) in rows.values_list(
             "pk", "run_id", "agent__key", "environment", "release", "status", "latency", "first_token", "cost",
-            "costs", "unpriced", "scores", "started_at", "ended_at", "last_at", "revision",
+            "costs", "unpriced", "scores", "started_at", "ended_at", "last_at", "revision", "parent",
+            Exists(Run.objects.filter(parent=OuterRef("pk"))),
         ):  # fmt: skip
+            apart = parent is not None or bool(called)
+            if apart:
+                related.add(pk)
+            if status == Run.Status.RUNNING:
+                continue
             outcome = Outcome(
                 run_id,
                 agent,
@@ -104,11 +142,25 @@ def _read(keys: Collection[UUID]) -> dict[UUID, EndedRun]:
                 outcome_cost(cost, costs, unpriced),
                 scores,
             )
-            found[pk] = EndedRun(outcome, started_at, ended_at or last_at, revision)
-    return found
+            found[pk] = EndedRun(outcome, started_at, ended_at or last_at, revision, unpriced > 0, apart)
+    return found, related
+
+
+def _said(run: EndedRun, only_cost: bool) -> dict[str, float | None]:
+    """The values of a run by metric; None where one that was said before may be wrong now."""
+    values: dict[str, float | None] = {**results_of(run.outcome)}
+    if only_cost:
+        values = {"cost": run.outcome.cost}
+    elif run.outcome.status == Run.Status.CANCELLED:
+        values |= {"success": None, "error": None}
+    if run.unpriced:
+        values["cost"] = None
+    return values
 
 
 def _send_results(runs: dict[UUID, EndedRun], only_cost: bool) -> None:
+    if not runs:
+        return
     ids = sorted(runs)
     by_experiment: dict[str, list[tuple[UUID, str, str]]] = {}
     for start in range(0, len(ids), CHUNK):
@@ -133,13 +185,12 @@ def _send_results(runs: dict[UUID, EndedRun], only_cost: bool) -> None:
                 unit_id=unit,
                 metric=metric,
                 value=value,
-                event_id=f"run:{runs[run].outcome.run_id}:{metric}"[:255],
+                event_id=event_id_of(runs[run].outcome.run_id, metric),
                 occurred_at=runs[run].ended_at,
                 revision=runs[run].revision,
             )
             for run, _, unit in served
-            for metric, value in results_of(runs[run].outcome).items()
-            if not only_cost or metric == "cost"
+            for metric, value in _said(runs[run], only_cost).items()
         ]
         if results:
             record_results(experiment=definition.id, results=results)

@@ -222,27 +222,47 @@ def run_update(row: RunRow, books: RunBooks, now: datetime) -> Update:
     return Update(_TABLE, columns, "id", types, [values], ("revision",))
 
 
-def write_variants(variants: Mapping[tuple[UUID, str], tuple[str, int | None]]) -> None:
+class Served(NamedTuple):
+    """The variant that a run was served, and to whom; ``inherited`` when only a run that called it was."""
+
+    variant: str
+    unit: int | None
+    inherited: bool = False
+
+
+def served_by(said: RunSaid, units: Mapping[tuple[UUID, str], int]) -> dict[str, Served]:
+    """What a run was served, by experiment; ``units`` are entities by run and experiment."""
+    key = run_key(said.run_id)
+    found = {name[:100]: Served(variant[:100], None, True) for name, variant in said.inherited}
+    found.update(
+        {name[:100]: Served(variant[:100], units.get((key, name))) for name, variant in said.experiments}
+    )
+    return found
+
+
+def write_variants(variants: Mapping[tuple[UUID, str], Served]) -> None:
     """Write which variants runs were served, by run and experiment; what was known before is replaced."""
     if not variants:
         return
     ids = sorted({run for run, _ in variants})
-    known: dict[tuple[UUID, str], tuple[str, int | None]] = {}
+    known: dict[tuple[UUID, str], Served] = {}
     for start in range(0, len(ids), CHUNK):
         rows = RunVariant.objects.filter(run__in=ids[start : start + CHUNK])
-        for run, experiment, variant, unit in rows.values_list("run_id", "experiment", "variant", "unit_id"):
-            known[run, experiment] = variant, unit
-    for place, (variant, entity) in sorted(variants.items()):
-        if place in known and known[place] != (variant, entity):
+        for row in rows.values_list("run_id", "experiment", "variant", "unit_id", "inherited"):
+            known[row[0], row[1]] = Served(*row[2:])
+    for place, one in sorted(variants.items()):
+        if place in known and known[place] != one:
+            unit = None if one.inherited else one.unit or known[place].unit
             stored = RunVariant.objects.filter(run=place[0], experiment=place[1])
-            stored.update(variant=variant, unit_id=entity or known[place][1])
-    new = [(place[0], place[1], *said) for place, said in sorted(variants.items()) if place not in known]
+            stored.update(variant=one.variant, unit_id=unit, inherited=one.inherited)
+    new = [(*place, *one) for place, one in sorted(variants.items()) if place not in known]
     write_all(connection, [variant_rows(new)])
 
 
-def variant_rows(rows: Sequence[tuple[UUID, str, str, int | None]]) -> Insert:
-    """Runs, experiments, variants and the entities that were served them, all new."""
-    return Insert(RunVariant._meta.db_table, ("run_id", "experiment", "variant", "unit_id"), rows)
+def variant_rows(rows: Sequence[tuple[UUID, str, str, int | None, bool]]) -> Insert:
+    """Runs, experiments, variants, the entities that were served them, and whether they inherit; all new."""
+    columns = ("run_id", "experiment", "variant", "unit_id", "inherited")
+    return Insert(RunVariant._meta.db_table, columns, rows)
 
 
 def forget_rows(keys: Collection[UUID]) -> None:

@@ -65,7 +65,7 @@ def _add(run_id: str, steps: Sequence[StepInput | list[FieldError]], owner: str 
             recorded = record_runs(
                 said=[_counted(part, [one for _, one in said])], agents={part.agent: agent}
             )
-            settle_runs(run_ids=[run_id], ended=recorded.ended)
+            settle_runs(run_ids=[run_id], ended=recorded.ended, relinked=recorded.relinked)
             finish_recording(recorded)
         tell(row.id, agent)
     outcome.accepted.sort()

@@ -207,7 +207,9 @@ def _finish(run_id: str, finish: FinishInput, finished: str, owner: str | None) 
         hold = as_uuid(finish.hold_id or "") or row.hold
         said_of_cost = _charge(finish, run, row, hold, moment(end), owner)
         books = books_of(run, said_of_cost)
-        send_run(key=row.id, run=ended_run(row, books, agent.key), served=run.served)
+        send_run(
+            key=row.id, run=ended_run(row, books, agent.key, related=run.related(row)), served=run.served
+        )
         outcome = RecordedRuns({row.id: (run.row, row)})
         finish_recording(outcome, [*writes, run_update(row, books, now)])
     return FinishedRun(model_of(run, row, books, now), control_of(agent))

@@ -96,6 +96,35 @@ def record_samples(*, sli: str, samples: Sequence[SampleItem]) -> RecordedSample
     return outcome
 
 
+def withdraw_samples(*, sli: str, event_ids: Sequence[str]) -> int:
+    """Take the samples of events back that turned out to be none; how many there were.
+
+    Raises :class:`NotFound` for an unknown indicator and :class:`Conflict` for an archived one.
+    """
+    return retry_conflicts(lambda: _withdraw(sli, {event_key(one) for one in event_ids}))
+
+
+def _withdraw(sli: str, keys: set[UUID]) -> int:
+    with transaction.atomic():
+        row = lock_sli(sli)
+        if row.archived_at is not None:
+            raise Conflict("archived", "This SLI is archived.")
+        known = sorted(_read_known(row.pk, keys).items(), key=lambda pair: pair[0].int)
+        if not known:
+            return 0
+        for start in range(0, len(known), CHUNK):
+            part = [key for key, _ in known[start : start + CHUNK]]
+            SloSample.objects.filter(sli=row.pk, key__in=part).delete()
+        count_changes(open_objectives(row.pk), [Change(key, one.stored, None) for key, one in known])
+        told = audit_insert(
+            action="withdraw",
+            target_type="operations.SloSample",
+            changes={"sli": sli, "samples": len(known)},
+        )
+        write_all(connection, [told])
+    return len(known)
+
+
 def takes_of(sli: Sli) -> Takes:
     """What the samples of an indicator say: good of total, or where it has a threshold a value as well."""
     return "counts" if sli.threshold is None else "either"

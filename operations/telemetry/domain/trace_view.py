@@ -26,9 +26,10 @@ class Run(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ``run_id`` is the one that spans gave (``given``), else ``<trace id>-<span id>`` in hex of the agent's
     span. ``seen`` tells that this span has come: until then the run is ``running``, its ``end`` and
     ``latency`` are unknown and ``last`` is the latest end of what belongs to it. ``first_token`` is
-    nanoseconds after the start. ``calls_without_usage`` succeeded without saying what they used;
-    ``total_without_calls`` says that a total was reported without any call it could be the total of:
-    neither is charged.
+    nanoseconds after the start. ``experiments`` are those that its own spans name, or spans around it that are
+    in no other run; ``inherited`` those that only the runs around it name. ``calls_without_usage`` succeeded
+    without saying what they used; ``total_without_calls`` says that a total was reported without any call it
+    could be the total of: neither is charged.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class Run(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     environment: str = ""
     release: str = ""
     experiments: tuple[tuple[str, str], ...] = ()
+    inherited: tuple[tuple[str, str], ...] = ()
     calls: int = 0
     failed_calls: int = 0
     tool_calls: int = 0
@@ -117,6 +119,7 @@ def view_trace(trace_id: bytes, spans: Spans) -> TraceView:
             counted,
             outer,
             around.get(run_id, []),
+            placed,
         )
         for run_id, ids in members.items()
     }
@@ -237,6 +240,7 @@ def _run(
     counted: set[bytes],
     outer: dict[bytes, str],
     around: list[KnownSpan],
+    placed: dict[bytes, str],
 ) -> Run:
     ids = sorted(ids, key=lambda one: by_start(spans, one))
     members = [spans[one] for one in ids]
@@ -246,7 +250,12 @@ def _run(
     telling = ([head] if head else []) + [one for one in own if one is not head]
     failed = next((one for one in (*telling, *around) if one.failed), None)
     # Attributes reach a run from its own span, from those around it, and from what belongs to it.
-    sources = telling + _above(spans, line, anchor) + members
+    above = _above(line, anchor)
+    sources = telling + [spans[one] for one in above] + members
+    others = {one for one in above if _is_of_another(run_id, one, line, placed)}
+    own = telling + [spans[one] for one in above if one not in others] + members
+    experiments = _experiments(own)
+    inherited = _experiments([spans[one] for one in above if one in others])
     agent = _naming([*telling, *members] if is_agent else members)
     start = head.start if head else members[0].start
     end = head.end if head else None
@@ -276,7 +285,8 @@ def _run(
         hold_id=_first(telling, "hold_id"),
         environment=_first(sources, "environment"),
         release=_first(sources, "release"),
-        experiments=_experiments(sources),
+        experiments=tuple(sorted(experiments.items())),
+        inherited=tuple(sorted(one for one in inherited.items() if one[0] not in experiments)),
         calls=len(calls),
         failed_calls=sum(span.failed for _, span in calls),
         tool_calls=sum(span.kind == "tool" and one in counted for one, span in zip(ids, members)),
@@ -317,13 +327,19 @@ def _without_usage(calls: list[tuple[bytes, KnownSpan]], members: list[KnownSpan
     )
 
 
-def _above(spans: Spans, line: Lineage, anchor: bytes) -> list[KnownSpan]:
-    found: list[KnownSpan] = []
+def _above(line: Lineage, anchor: bytes) -> list[bytes]:
+    found: list[bytes] = []
     node = line.up.get(anchor, b"")
     while node and len(found) < _NEAREST:
-        found.append(spans[node])
+        found.append(node)
         node = line.up[node]
     return found
+
+
+def _is_of_another(run_id: str, span_id: bytes, line: Lineage, placed: dict[bytes, str]) -> bool:
+    """Whether a span above a run is another run's: a wrapper is around all of those inside."""
+    own = span_id in line.heads or span_id not in line.stray
+    return own and placed[span_id] not in ("", run_id)
 
 
 def _outer_runs(line: Lineage, placed: dict[bytes, str]) -> dict[bytes, str]:
@@ -360,9 +376,9 @@ def _first_token(members: list[KnownSpan], start: int) -> int | None:
     return min((time for time in times if time >= 0), default=None)
 
 
-def _experiments(sources: list[KnownSpan]) -> tuple[tuple[str, str], ...]:
+def _experiments(sources: list[KnownSpan]) -> dict[str, str]:
     variants: dict[str, str] = {}
     for span in sources:
         for key, variant in span.experiments:
             variants.setdefault(key, variant)
-    return tuple(sorted(variants.items()))
+    return variants

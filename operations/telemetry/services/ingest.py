@@ -148,7 +148,7 @@ def _record(
     touch_agents(agents.values())
     remember(changes.traces.values(), now)
     charged = {one.cost.run_id for one in ours if one.cost.run_id}
-    settle_runs(run_ids=charged | followed, ended=runs.ended)
+    settle_runs(run_ids=charged | followed, ended=runs.ended, relinked=runs.relinked)
     finish_recording(runs)
     return registered.refused
 
@@ -282,6 +282,7 @@ def _said(run: Run) -> RunSaid:
         environment=run.environment,
         release=run.release,
         experiments=run.experiments,
+        inherited=run.inherited,
         calls=run.calls,
         failed_calls=run.failed_calls,
         tool_calls=run.tool_calls,
