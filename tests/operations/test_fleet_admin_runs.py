@@ -163,6 +163,24 @@ def test_pages_follow_a_key(client: Client) -> None:
     assert ids(html_of(client, f"{LIST}{older}")) == {f"r-{number}" for number in range(30)}
 
 
+def test_the_page_of_a_run_shows_what_it_cost_with_those_that_it_called(client: Client) -> None:
+    now = now_micros()
+    tell(span_run("top", experiments=(("prompt", "v1"),), start=now, end=now, last=now))
+    below = {"parent_run_id": "top", "start": now, "end": now, "last": now, "inherited": (("prompt", "v1"),)}
+    tell(span_run("below", trace_id=b"\1" * 16, **below))
+    tell(span_run("deep", trace_id=b"\2" * 16, **{**below, "parent_run_id": "below"}))
+    for name, amount in (("top", "1"), ("below", "2"), ("deep", "4")):
+        charge(name, amount, event_id=name)
+    with transaction.atomic():
+        recompute_costs(run_ids=["top", "below", "deep"])
+    signed_in(client, "operations:read")
+    assert "$7.00 with child runs" in text_of(client, page("top"))
+    top, deep = (html_of(client, page(name)) for name in ("top", "deep"))
+    assert "with child runs" not in deep
+    assert "of the run that called it" in deep
+    assert "of the run that called it" not in top
+
+
 def test_filters(client: Client) -> None:
     run("good", user="u-1", session="s-1")
     run("bad", agent="other", status="failed")

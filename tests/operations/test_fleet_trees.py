@@ -192,6 +192,10 @@ def test_over_the_api_a_run_below_for_the_same_unit_counts_above() -> None:
     assert (found[f"run:{other}:cost"], found[f"run:{other}:success"]) == (4, 0)
     assert not [name for name in found if same in name]
     agrees()
+    shown = api.get(f"/runs/{top}").json()
+    assert (shown["cost"], shown["total_cost"]) == ("1.00", "7.00")
+    assert [one["inherited"] for one in shown["variants"]] == [False]
+    assert api.get(f"/runs/{same}").json()["total_cost"] == "2.00"
 
 
 def test_a_run_that_turned_out_to_be_none_takes_its_results_and_samples_back() -> None:

@@ -68,8 +68,9 @@ def run_page(run: Run, *, may_read_content: bool) -> dict[str, Any]:
         else "",
         "other": money(run.other_cost, settings.BASE_CURRENCY) if run.other_cost is not None else "",
         "missing": money(run.other_cost - run.cost, settings.BASE_CURRENCY)
-        if run.under_reported and run.other_cost is not None
+        if run.under_reported and run.other_cost is not None and run.other_cost > run.cost
         else "",
+        "total": money(facts.total.cost, settings.BASE_CURRENCY) if facts.total is not None else "",
         "costs_url": costs_url(q=run.run_id),
         "session_url": runs_url(session=run.session),
         "trace": run.trace_id.hex if run.trace_id is not None else "",

@@ -148,6 +148,9 @@ class RunVariantSchema(serializers.Serializer):
 
     experiment = serializers.CharField()
     variant = serializers.CharField()
+    inherited = serializers.BooleanField(
+        help_text="Only a run that called this one was: it has no results here."
+    )
 
 
 class RunDetailSchema(RunSchema):
@@ -155,6 +158,7 @@ class RunDetailSchema(RunSchema):
 
     parent_run_id = serializers.CharField(allow_null=True)
     child_run_ids = serializers.ListField(child=serializers.CharField())
+    total_cost = serializers.CharField(help_text=f"{MONEY} With all runs that it called, directly or not.")
     variants = RunVariantSchema(many=True)
     timeline = StepSchema(many=True)
     more_steps = serializers.BooleanField()
@@ -348,7 +352,11 @@ def rendered_detail(detail: RunDetail, content: bool) -> dict[str, Any]:
         **rendered_run(detail.run),
         "parent_run_id": detail.parent,
         "child_run_ids": detail.children,
-        "variants": [{"experiment": one.experiment, "variant": one.variant} for one in detail.variants],
+        "total_cost": format_amount(detail.run.cost if detail.total is None else detail.total.cost),
+        "variants": [
+            {"experiment": one.experiment, "variant": one.variant, "inherited": one.inherited}
+            for one in detail.variants
+        ],
         "timeline": [_step(one, content) for one in detail.steps],
         "more_steps": detail.more,
     }

@@ -12,6 +12,8 @@ from django.db.models import Q
 from financial.models import CostEvent, CostEventKey
 from operations.fleet.models import Run, RunVariant, Step
 
+from .tree_costs import TreeCost, tree_cost
+
 MAX_STEPS: Final = 500
 MAX_RUNS: Final = 50
 _CHUNK: Final = 500
@@ -41,11 +43,12 @@ class RunFacts:
     parent: Run | None
     children: list[Run]
     more_children: bool
+    total: TreeCost | None
     variants: list[RunVariant]
 
 
 def run_facts(run: Run) -> RunFacts:
-    """Everything around ``run``; at most nine statements, however many steps it has."""
+    """Everything around ``run``; at most ten statements, however many steps it has."""
     steps = list(
         Step.objects.filter(run=run.pk).select_related("tool").order_by("started_at", "id")[: MAX_STEPS + 1]
     )
@@ -75,6 +78,7 @@ def run_facts(run: Run) -> RunFacts:
         parent=Run.objects.filter(pk=run.parent).select_related("agent").first() if run.parent else None,
         children=children[:MAX_RUNS],
         more_children=len(children) > MAX_RUNS,
+        total=tree_cost(run.pk) if children else None,
         variants=list(RunVariant.objects.filter(run=run.pk).select_related("unit").order_by("experiment")),
     )
 

@@ -16,6 +16,7 @@ from financial.models import CostEvent, CostEventKey
 from operations.fleet.models import COST_STEPS, Run, RunVariant, Step, run_key
 
 from .agents import agent_family, get_agent
+from .tree_costs import TreeCost, tree_cost
 
 MAX_STEPS: Final = 2000
 """Steps of one run that are shown."""
@@ -98,7 +99,7 @@ class TimelineStep:
 class RunDetail:
     """A run with its variants, its steps in the order in which they began, and the runs around it.
 
-    ``more`` tells that there are more steps than are shown.
+    ``more`` tells that there are more steps than are shown, ``total`` what it cost with all that it called.
     """
 
     run: Run
@@ -107,6 +108,7 @@ class RunDetail:
     more: bool
     parent: str | None
     children: list[str]
+    total: TreeCost | None
 
 
 def get_run_row(run_id: str) -> Run:
@@ -126,14 +128,16 @@ def get_run(run_id: str) -> RunDetail:
     parent = None
     if run.parent is not None:
         parent = Run.objects.filter(pk=run.parent).values_list("run_id", flat=True).first()
-    children = Run.objects.filter(parent=run.pk).order_by("started_at", "id").values_list("run_id", flat=True)
+    called = Run.objects.filter(parent=run.pk).order_by("started_at", "id").values_list("run_id", flat=True)
+    children = list(called[:100])
     return RunDetail(
         run=run,
         variants=list(RunVariant.objects.select_related("unit").filter(run=run.pk).order_by("experiment")),
         steps=_timeline(shown),
         more=len(steps) > MAX_STEPS,
         parent=parent,
-        children=list(children[:100]),
+        children=children,
+        total=tree_cost(run.pk) if children else None,
     )
 
 
