@@ -38,6 +38,7 @@ clean: ## Remove the environment and all caches; var/ with its databases stays
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "Agent Factory needs Python 3.11 or newer, and there is no $(PYTHON): install it, or name one with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 6))' || { echo "Agent Factory needs Python 3.11 or newer, and $(PYTHON) is older: name a newer one with make PYTHON=python3.12 ..." >&2; exit 1; }
 
 run-environment: python
 	@$(PYTHON) tools/environment.py run
