@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from celery.signals import beat_init
 from celery.utils.log import get_logger
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
-from django_celery_beat.schedulers import DatabaseScheduler
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from .actors import Actor, acting
 from .db.idle import end_idle_transactions
@@ -28,6 +28,7 @@ from .selectors.leases import BEAT
 from .services.leases import acquire_lease, release_lease, renew_lease
 
 LEASE: Final = BEAT
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 logger = get_logger(__name__)
 
 
@@ -40,8 +41,24 @@ def holder_name() -> str:
     return os.environ.get("BEAT_HOLDER") or f"{socket.gethostname()}:{os.getpid()}:{uuid7()}"
 
 
+class ScheduledTask(ModelEntry):
+    """A scheduled task; one of our own that has never run is due at once.
+
+    django-celery-beat counts from when the schedule was last written, which is every start: where beat
+    starts more often than once a day, a daily task would never run.
+    """
+
+    def __init__(self, model: Any, app: Any = None) -> None:
+        never_ran = model.last_run_at is None and model.name in settings.CELERY_BEAT_SCHEDULE
+        super().__init__(model, app=app)
+        if never_ran:
+            self.last_run_at = model.last_run_at = LONG_AGO
+
+
 class LeasedScheduler(DatabaseScheduler):
     """django-celery-beat's scheduler, held back while another process ticks."""
+
+    Entry = ScheduledTask
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.holder = holder_name()

@@ -95,5 +95,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             # Two lines for every task, of which a sweep every ten seconds makes a flood; failures still show.
             "celery.app.trace": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
+            # A line for each of them again, under which the one-time password scrolls away.
+            "celery.beat": {"level": "WARNING"},
         },
     }

@@ -18,6 +18,8 @@ from .state import ProcessList
 GRACE: Final = 15.0
 """Seconds between asking programs to stop and ending them."""
 READINESS_INTERVAL: Final = 0.05
+ECHO: Final = 0.5
+"""Seconds in which a second signal is the first again: make and timeout pass on what their group was sent."""
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,6 +48,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._stopping: list[Child] | None = None
         self._kill_at: float | None = None
+        self._asked_at = 0.0
         self._hurry = False
         self._selector = selectors.DefaultSelector()
 
@@ -79,10 +82,11 @@ class Supervisor:
             self._selector.close()
 
     def stop(self) -> None:
-        """Begin to stop; called again, end what has not stopped yet."""
+        """Begin to stop; called again a moment later, end what has not stopped yet."""
         if self._stopping is not None:
-            self._hurry = True
+            self._hurry = self._hurry or time.monotonic() - self._asked_at > ECHO
             return
+        self._asked_at = time.monotonic()
         self._console.say("stopping")
         self._stop_stage()
 
