@@ -9,7 +9,7 @@ import msgspec
 from django.conf import settings
 from django.http import HttpRequest
 
-from agent_factory_site.common.api.bodies import read_body
+from agent_factory_site.common.api.bodies import check_charset, read_body
 from agent_factory_site.common.errors import FieldError, Invalid, TooLarge, UnsupportedMedia
 from financial.domain.cost_input import CostItem, decode_cost
 
@@ -36,6 +36,7 @@ def read_costs(request: HttpRequest) -> CostBody:
     media = (request.content_type or "").lower()
     if media not in (JSON, NDJSON):
         raise UnsupportedMedia("unsupported_media_type", f"Send {JSON} or {NDJSON}.")
+    check_charset(request)
     body = read_body(request, settings.COST_MAX_BODY_BYTES)
     if not body.isascii():
         try:
@@ -59,6 +60,8 @@ def read_costs(request: HttpRequest) -> CostBody:
     if isinstance(cost, list):
         if cost[0].code == "malformed" and not cost[0].pointer:
             raise Invalid("malformed_json", f"The body is not JSON: {cost[0].detail}")
+        if cost[0].code == "duplicate_name":
+            raise Invalid(cost[0].code, cost[0].detail)
         raise Invalid.fields(*cost)
     return CostBody(True, [cost])
 

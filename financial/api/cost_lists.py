@@ -13,7 +13,7 @@ from financial.domain.grouping import TAG
 from financial.models import CostEvent
 from financial.selectors.cost_events import CostFilters
 
-from .ranges import optional_range, unknown_parameters
+from .ranges import optional_range, repeated_parameters, unknown_parameters
 
 _TEXTS: Final = (
     "entity_type", "entity_id", "source", "event_id", "run_id", "cost_type", "provider", "model",
@@ -29,11 +29,7 @@ def cost_filters(query: QueryDict, more: Collection[str] = ()) -> tuple[CostFilt
     tags = sorted(name for name in query if name.startswith(TAG) and len(name) > len(TAG))
     start, end, errors = optional_range(query)
     errors += unknown_parameters(query, frozenset({*_NAMED, *more, *tags}))
-    errors += [
-        FieldError(f"?{name}", "repeated", "This parameter may be given once.")
-        for name, values in query.lists()
-        if len(values) > 1
-    ]
+    errors += repeated_parameters(query, query)
     if bool(query.get("entity_type")) != bool(query.get("entity_id")):
         errors.append(FieldError("?entity_id", "incomplete", "Give entity_type and entity_id together."))
     unpriced = {None: None, "true": True, "false": False}.get(query.get("unpriced"), ...)

@@ -159,6 +159,8 @@ def _checked(decoded: T | list[FieldError]) -> T:
         return decoded
     if decoded[0].code == "malformed" and not decoded[0].pointer:
         raise Invalid("malformed_json", f"The body is not JSON: {decoded[0].detail}")
+    if decoded[0].code == "duplicate_name":
+        raise Invalid(decoded[0].code, decoded[0].detail)
     raise Invalid.fields(*decoded)
 
 

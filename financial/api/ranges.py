@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
 from typing import Final
@@ -30,12 +31,14 @@ class CostQuery:
 
 
 GROUPINGS: Final = (*TIME_UNITS, *SERIES_DIMENSIONS, "entity:<type>", "tag:<key>")
-_PARAMETERS: Final = frozenset({"start", "end", "tz", "group_by", "format"})
+_ONCE: Final = frozenset({"start", "end", "tz", "format"})
+_PARAMETERS: Final = _ONCE | {"group_by"}
 
 
 def cost_query(query: QueryDict) -> CostQuery:
     """The range (default: this month), zone (UTC), groupings (day) and filters of a breakdown."""
     errors = unknown_parameters(query, _PARAMETERS | {name for name in query if is_filter(name)})
+    errors += repeated_parameters(query, _ONCE)
     zone = _zone(query, errors)
     today = timezone.now().astimezone(zone).date()
     start = _instant(query, "start", zone, errors) or _midnight(today.replace(day=1), zone)
@@ -65,6 +68,15 @@ def unknown_parameters(query: QueryDict, known: frozenset[str]) -> list[FieldErr
         FieldError(f"?{name}", "unknown_parameter", "There is no such parameter.")
         for name in query
         if name not in known
+    ]
+
+
+def repeated_parameters(query: QueryDict, once: Collection[str]) -> list[FieldError]:
+    """An error for each parameter of ``once`` that is repeated: it must not be left open which one counts."""
+    return [
+        FieldError(f"?{name}", "repeated", "This parameter may be given once.")
+        for name, values in query.lists()
+        if name in once and len(values) > 1
     ]
 
 

@@ -16,6 +16,8 @@ from msgspec import Meta
 from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.money import parse_amount
 
+from .repeated_names import quotation_marks, repeated_name
+
 CostType = Literal["llm", "tool", "compute", "storage", "human", "other"]
 ServiceTier = Literal["standard", "batch", "flex", "priority", "fast"]
 Kind = Literal["charge", "credit"]
@@ -104,12 +106,19 @@ def _required(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     )
 
 
+_REQUIRED: Final = _required(CostInput)
+
+
 def decode_cost(raw: bytes | msgspec.Raw) -> CostItem | list[FieldError]:
     """One cost from its JSON text, or every field that is wrong with it."""
     try:
-        return _decoder.decode(raw)
+        cost = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _decode_slowly(raw, error, "A cost", read_cost)
+    text = bytes(raw)
+    optional = (cost.provider, cost.model, cost.run_id, cost.amount, cost.currency, cost.unit, cost.reason)
+    marks = quotation_marks(len(_REQUIRED), optional, (cost.entities, cost.tags), cost.usage)
+    return cost if text.count(b'"') == marks else repeated_name(text) or cost
 
 
 def decode_struct(raw: bytes, decoder: msgspec.json.Decoder[S], called: str) -> S | list[FieldError]:
@@ -123,9 +132,10 @@ def decode_struct(raw: bytes, decoder: msgspec.json.Decoder[S], called: str) -> 
         return _explain(item, struct) or msgspec.convert(item, struct)
 
     try:
-        return decoder.decode(raw)
+        decoded = decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _decode_slowly(raw, error, called, read)
+    return repeated_name(raw) or decoded
 
 
 def _plain(error: Exception) -> str:
@@ -151,7 +161,8 @@ def _decode_slowly(
         return [FieldError("", "malformed", _plain(worse))]
     if not isinstance(item, dict):
         return [FieldError("", "not_an_object", f"{called} is a JSON object.")]
-    return read(item)
+    result = read(item)
+    return result if isinstance(result, list) else repeated_name(bytes(raw)) or result
 
 
 def read_cost(item: Mapping[str, Any]) -> CostItem | list[FieldError]:

@@ -33,6 +33,9 @@ _UNKNOWN_CURRENCY: Final = FieldError(
 )
 
 
+_TYPE_RULE: Final = 'At most 100 characters without "/" and ",", and not "*".'
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on one event; amounts in nano-units."""
@@ -81,6 +84,11 @@ def _check_name(name: str, value: str, limits: Limits, errors: list[FieldError])
         errors.append(FieldError(pointer(name), *problem))
 
 
+def is_entity_type(kind: str) -> bool:
+    """Whether entities of ``kind`` can be asked about: it stands in a path, and in a list of groupings."""
+    return len(kind) <= 100 and "/" not in kind and "," not in kind and kind != FLEET
+
+
 def _check_event(cost: CostInput, limits: Limits) -> list[FieldError]:
     errors: list[FieldError] = []
     longest = limits.max_key_length
@@ -94,8 +102,8 @@ def _check_event(cost: CostInput, limits: Limits) -> list[FieldError]:
             _check_name(name, text, limits, errors)
     if cost.provider is not None and len(cost.provider) > 100:
         errors.append(FieldError("/provider", "too_long", "At most 100 characters."))
-    if cost.entity_type == FLEET or len(cost.entity_type) > 100:
-        errors.append(FieldError("/entity_type", "bad_value", 'At most 100 characters, and not "*".'))
+    if not is_entity_type(cost.entity_type):
+        errors.append(FieldError("/entity_type", "bad_value", _TYPE_RULE))
     if not limits.earliest <= cost.occurred_at:
         errors.append(FieldError("/occurred_at", "too_early", f"Not before {limits.earliest.isoformat()}."))
     elif cost.occurred_at > limits.latest:
@@ -196,17 +204,18 @@ def _check_entities(cost: CostInput, limits: Limits, errors: list[FieldError]) -
     own = cost.entity_type
     for kind, key in cost.entities.items():
         if (
-            len(kind) <= 100
+            is_entity_type(kind)
             and len(key) <= limits.max_key_length
             and kind.strip()
             and key.strip()
             and "\0" not in kind
             and "\0" not in key
-            and kind != FLEET
             and (kind != own or key == cost.entity_id)
         ):
             continue
-        if not kind.strip() or not key.strip() or kind == FLEET or len(kind) > 100:
+        if "/" in kind or "," in kind:
+            errors.append(FieldError(pointer("entities", kind), "bad_value", _TYPE_RULE))
+        elif not kind.strip() or not key.strip() or kind == FLEET or len(kind) > 100:
             errors.append(FieldError(pointer("entities", kind), "bad_value", "Name a type and an id."))
         elif problem := _bad_text(kind, limits.max_key_length) or _bad_text(key, limits.max_key_length):
             errors.append(FieldError(pointer("entities", kind), *problem))

@@ -104,7 +104,6 @@ def test_mappings_assignments_and_unused_columns(live_database, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["usage.csv"], "The following arguments are required: --profile."),
         (["--profile", "generic"], "The following arguments are required: FILE."),
         (
             ["usage.csv", "--profile", "nonsense"],

@@ -9,7 +9,7 @@ from agent_factory_site.common.errors import FieldError
 from financial.domain.cost_rules import RESERVED_SOURCES, reserved
 
 from .profile import GROUPS, ImportOptions, Profile
-from .reader import TOP_FIELDS, USAGE_KEYS, is_field
+from .reader import TOP_FIELDS, USAGE_KEYS, is_field, named_field
 from .values import BadValue, read_amount, read_count, read_time
 
 FileKind = Literal["csv", "jsonl", "json"]
@@ -102,7 +102,7 @@ def check_columns(
             if column.partition(".")[0] in GROUPS and "." in column and not is_field(column):
                 errors.append(FieldError("/profile", "unknown_field", _unknown(column)))
         likely = _suggestion(profile, columns, profiles, kind)
-        given = {*columns, *options.mapping, *options.assignments, *profile.defaults}
+        given = {*map(named_field, columns), *options.mapping, *options.assignments, *profile.defaults}
         for name in ("occurred_at", "entity_type", "entity_id", "cost_type"):
             if name not in given:
                 errors.append(
@@ -124,7 +124,7 @@ def unused_columns(profile: Profile, options: ImportOptions, columns: Sequence[s
     return [
         column
         for column in columns
-        if column not in used and not (profile.named and (is_field(column) or column in GROUPS))
+        if column not in used and not (profile.named and (is_field(named_field(column)) or column in GROUPS))
     ]
 
 

@@ -28,6 +28,11 @@ def is_field(name: str) -> bool:
     return group in GROUPS and bool(key)
 
 
+def named_field(column: str) -> str:
+    """The field that a column is called like; a quantity needs no ``usage.`` in front."""
+    return f"usage.{column}" if column in USAGE_KEYS else column
+
+
 def field_pointer(name: str) -> str:
     """The JSON pointer of a field addressed by name."""
     group, dot, key = name.partition(".")
@@ -126,11 +131,12 @@ class RowReader:
                 cells = [(f"{column}.{key}", inner) for key, inner in value.items()]
             else:
                 cells = [(column, value)]
-            for name, cell in cells:
+            for column_name, cell in cells:
+                name = named_field(column_name)
                 group, dot, _ = name.partition(".")
                 known = name in TOP_FIELDS or (dot and group in GROUPS)
                 if known and name not in self._taken and not is_blank(cell):
-                    yield name, name, cell
+                    yield name, column_name, cell
 
 
 def _mapped(profile: Profile, options: ImportOptions) -> dict[str, Column]:

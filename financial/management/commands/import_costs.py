@@ -1,4 +1,4 @@
-"""``manage.py import_costs FILE --profile …``: import a file of costs, or go on with it."""
+"""``manage.py import_costs FILE``: import a file of costs, or go on with it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from agent_factory_site.common.management.base import ServiceCommand
 from agent_factory_site.common.management.progress import Progress
 from agent_factory_site.common.money import format_amount
 from financial.domain.import_profiles import PROFILES
+from financial.domain.import_profiles.generic import GENERIC
 from financial.domain.import_profiles.profile import ImportOptions
 from financial.domain.import_profiles.values import BadValue, parse_time_origin
 from financial.services.import_costs import import_costs
@@ -53,7 +54,7 @@ class Command(ServiceCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE")
-        parser.add_argument("--profile", required=True, help="What kind of file it is.")
+        parser.add_argument("--profile", default=GENERIC.name, help="What kind of file it is (%(default)s).")
         parser.add_argument(
             "--map", type=_pair, action="append", default=[], metavar="FIELD=COLUMN",
             help="Take a field from another column, such as tags.env=Environment. Repeats.",
