@@ -225,7 +225,7 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "Agent Factory API",
+    "TITLE": "Agent Factory API (demo data)" if DEMO else "Agent Factory API",
     "DESCRIPTION": (
         "The business side of a fleet of AI agents. Send an API key as `Authorization: Bearer af_…` or "
         "`X-API-Key: af_…`; each operation says which scope it needs. Errors are problem documents (RFC "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -63,6 +64,11 @@ def _refusal(request: HttpRequest, exception: Exception, status: int, code: str,
 def _answer(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     if problems.is_api(request):
         return problems.problem(request, status, code, detail)
-    page = {"status": status, "title": HTTPStatus(status).phrase, "detail": detail}
-    page["request_id"] = current_request_id()
+    page = {
+        "status": status,
+        "title": HTTPStatus(status).phrase,
+        "detail": detail,
+        "request_id": current_request_id(),
+        "demo": settings.DEMO,
+    }
     return HttpResponse(render_to_string("common/error.html", page), status=status)
