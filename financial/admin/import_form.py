@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from django import forms
 from unfold.widgets import (
@@ -15,6 +16,14 @@ from unfold.widgets import (
 from financial.domain.import_profiles import PROFILES
 from financial.domain.import_profiles.profile import ImportOptions
 from financial.domain.import_profiles.values import BadValue, parse_time_origin
+
+_OPTION: Final = re.compile(r"--(map|set|profile|time-origin) (\S*\w)")
+_FIELDS: Final = {"map": " under Columns", "set": " under Fixed values", "profile": "", "time-origin": ""}
+
+
+def in_a_form(detail: str) -> str:
+    """A sentence about an import, with the options of the command as the fields of this form."""
+    return _OPTION.sub(lambda option: f"“{option[2]}”{_FIELDS[option[1]]}", detail)
 
 
 class PairsField(forms.CharField):
@@ -71,6 +80,10 @@ class ImportForm(forms.Form):
             return parse_time_origin(text)
         except BadValue as error:
             raise forms.ValidationError(error.detail, code="bad_value") from None
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """As a form does; what the service says is put in the words of this form."""
+        super().add_error(field, in_a_form(error) if isinstance(error, str) else error)
 
     def options(self) -> ImportOptions:
         """What the import service is called with."""
