@@ -90,14 +90,14 @@
         fetch(bars[0].dataset.afUrl + "?" + new URLSearchParams({ ids: ids }), { headers: { Accept: "application/json" } })
             .then(function (answer) { return answer.json(); })
             .then(function (found) {
-                let finished = false;
+                let moved = false;
                 found.jobs.forEach(function (job) {
                     bars.filter(function (bar) { return bar.dataset.afJob === job.id; }).forEach(function (bar) {
+                        moved = moved || job.finished || job.state !== bar.dataset.afState;
                         draw(bar, job);
                     });
-                    finished = finished || job.finished;
                 });
-                if (finished) {
+                if (moved) {
                     // The rest of the page tells of the job as well.
                     location.reload();
                 } else {
