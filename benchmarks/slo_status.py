@@ -136,6 +136,7 @@ def _seed(series: list[int], at: datetime, events: int) -> None:
         "minute": ([one for one in minutes if one <= now["minute"]], max(1, a_day * every // 1440)),
         "hour": (list(range(days[0] * 24, now["hour"] + 1)), max(1, a_day // 24)),
         "day": (list(days), a_day),
+        "block": (sorted({day // 32 for day in days}), a_day * 16),
     }
     if len(series) > SLOS:
         near = [

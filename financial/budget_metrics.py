@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
-from agent_factory_site.common.metrics import Number, Sample, register, shared
+from agent_factory_site.common.metrics import History, Number, Point, Sample, register, shared
 from agent_factory_site.common.money import to_decimal
 from financial.domain.budget_state import Standing
+from financial.selectors.budget_past import PastPeriod, find_past, limits_at, spent_at, untold
 from financial.selectors.budget_totals import crossings_by_threshold, current_periods, overruns_by_cause
 
 LABELS: Final = ("budget", "name", "entity_type", "entity_id", "period", "currency")
@@ -24,6 +26,45 @@ def _now(measure: Callable[[Standing], Number | None]) -> Callable[[], Iterable[
             yield Sample(dict(zip(LABELS, names, strict=True)), measure(each.standing))
 
     return current
+
+
+Amounts = Sequence[int | None]
+Past = Callable[[PastPeriod, Sequence[datetime]], Sequence[Number | None]]
+
+
+def _find(labels: Mapping[str, str]) -> PastPeriod | None:
+    return find_past(labels["budget"], (labels["entity_type"], labels["entity_id"]), labels["period"])
+
+
+def _past(measure: Past) -> History:
+    """Values as the books have them today, while the period was the present one."""
+
+    def history(
+        labels: Mapping[str, str], start: datetime, end: datetime, step: timedelta
+    ) -> Sequence[Point]:
+        instants = []
+        while start < end:
+            instants.append(start)
+            start += step
+        found = _find(labels)
+        values = [None] * len(instants) if found is None else measure(found, instants)
+        return [Point(at, value) for at, value in zip(instants, values, strict=True)]
+
+    return history
+
+
+def _money(amounts: Amounts) -> list[Number | None]:
+    return [None if amount is None else to_decimal(amount) for amount in amounts]
+
+
+def _spent_ratio(past: PastPeriod, instants: Sequence[datetime]) -> list[Number | None]:
+    pairs = zip(spent_at(past, instants), limits_at(past, instants), strict=True)
+    return [None if spent is None or not limit else spent / limit for spent, limit in pairs]
+
+
+def _untold(labels: Mapping[str, str]) -> str:
+    found = _find(labels)
+    return "" if found is None else untold(found)
 
 
 def _overruns() -> Iterable[Sample]:
@@ -45,11 +86,22 @@ register(
     max_series=MAX_PERIODS,
 )
 register(
+    name="agent_factory_budget_spent_ratio",
+    help="Spent of a budget's limit in its current period, holds left out; unknown at limit 0.",
+    unit="ratio",
+    labels=LABELS,
+    current=_now(lambda standing: standing.settled / standing.limit if standing.limit else None),
+    history=_past(_spent_ratio),
+    max_series=MAX_PERIODS,
+    untold=_untold,
+)
+register(
     name="agent_factory_budget_limit",
     help="Limit of a budget in its current period, with what was carried over and overrides.",
     unit="",
     labels=LABELS,
     current=_now(lambda standing: to_decimal(standing.limit)),
+    history=_past(lambda past, instants: _money(limits_at(past, instants))),
     max_series=MAX_PERIODS,
 )
 register(
@@ -66,7 +118,9 @@ register(
     unit="",
     labels=LABELS,
     current=_now(lambda standing: to_decimal(standing.settled)),
+    history=_past(lambda past, instants: _money(spent_at(past, instants))),
     max_series=MAX_PERIODS,
+    untold=_untold,
 )
 register(
     name="agent_factory_budget_held",

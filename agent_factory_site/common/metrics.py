@@ -56,6 +56,7 @@ class Point:
 
 Current = Callable[[], Iterable[Sample]]
 History = Callable[[Mapping[str, str], datetime, datetime, timedelta], Sequence[Point]]
+Untold = Callable[[Mapping[str, str]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,23 @@ class Metric:
     max_series: int
     _current: Current = field(repr=False)
     _history: History | None = field(repr=False, default=None)
+    _untold: Untold | None = field(repr=False, default=None)
 
     @property
     def has_history(self) -> bool:
-        """Whether the past can be read from rollups, of every series and without being sampled."""
+        """Whether the past can be read from rollups, without being sampled; of every series if :attr:`always`."""
         return self._history is not None
+
+    @property
+    def always(self) -> bool:
+        """Whether rollups tell the past of every series there can be."""
+        return self._history is not None and self._untold is None
+
+    def untold(self, labels: Mapping[str, str]) -> str:
+        """Why rollups cannot tell the past of the series with these labels; nothing where they can."""
+        if self._history is None:
+            return f"{self.name} is not kept in rollups."
+        return "" if self._untold is None else self._untold(labels)
 
     def current(self) -> Reading:
         """The values now. A failing source gives no samples and its error: unknown, not zero.
@@ -128,14 +141,15 @@ class Metric:
             raise ValueError("step is longer than nothing")
         if (end - start) / step > MAX_POINTS:
             raise ValueError(f"a history has {MAX_POINTS:,} points at most: ask for a longer step")
-        if self._history is not None:
+        why = self.untold(labels)
+        if self._history is not None and not why:
             return self._history(labels, start, end, step)
         try:
             values = sampled_points(self.name, labels, start, end, step)
         except NotSampled:
             raise LookupError(
                 f"{self.name} keeps no history of {dict(labels)}: it is sampled each minute only while "
-                "something watches it, and nothing has in the last 90 days."
+                f"something watches it, and nothing has in the last 90 days. {why}"
             ) from None
         return [Point(at, value) for at, value in values]
 
@@ -199,19 +213,22 @@ def register(
     history: History | None = None,
     kind: Kind = "gauge",
     max_series: int = MAX_SERIES,
+    untold: Untold | None = None,
 ) -> Metric:
     """Publish a number; refuses names that Prometheus or this house would not have.
 
     A name begins with ``agent_factory_``, names its unit last (before ``_total`` of a counter), and is
     registered once. ``current`` returns the samples now, from rollups or counters, in a fixed number of
-    queries; ``history(labels, start, end, step)`` the past of one series.
+    queries; ``history(labels, start, end, step)`` the past of one series. Where rollups know some series
+    alone, ``untold(labels)`` says in a sentence why they do not know this one, which then is sampled while
+    something watches it.
     """
     problem = _problem(name, help, unit, labels, kind)
     if problem:
         raise ValueError(f"metric {name}: {problem}")
     if name in _metrics:
         raise ValueError(f"metric {name} is registered twice")
-    metric = Metric(name, help, unit, tuple(labels), kind, max_series, current, history)
+    metric = Metric(name, help, unit, tuple(labels), kind, max_series, current, history, untold)
     _metrics[name] = metric
     return metric
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from operations.slo.domain.sample_input import SampleInput
-from operations.slo.models import Sli, Slo, SloDay, SloHour, SloMinute, SloObjective
+from operations.slo.models import SECONDS, TIERS, Sli, Slo, SloObjective
 from operations.slo.services.objectives import renew_objective
 
 
@@ -31,10 +31,10 @@ def valued(event: str, at: datetime, value: float, **more: Any) -> SampleInput:
 
 def rows_of(slo: Slo, tier: str = "minute") -> dict[tuple[str, datetime], tuple[Any, ...]]:
     """The buckets of the open objective: labels and time to all numbers."""
-    model, seconds = {"minute": (SloMinute, 60), "hour": (SloHour, 3600), "day": (SloDay, 86400)}[tier]
+    model, seconds = TIERS[tier], SECONDS[tier]
     objective = SloObjective.objects.get(slo=slo, ended_at=None)
     found = {}
-    for row in model.objects.filter(series__objective=objective).select_related("series"):
+    for row in model._default_manager.filter(series__objective=objective).select_related("series"):
         at = datetime.fromtimestamp(row.bucket * seconds, UTC)
         found[str(row.series), at] = (
             row.good,

@@ -18,7 +18,16 @@ from agent_factory_site.common.errors import Conflict, NotFound
 from agent_factory_site.common.models import AuditEvent
 from operations.slo.domain.histogram import count_values
 from operations.slo.domain.sample_input import SampleInput
-from operations.slo.models import SloDay, SloHour, SloMinute, SloObjective, SloSample, SloSeries
+from operations.slo.models import (
+    TIERS,
+    SloBlock,
+    SloDay,
+    SloHour,
+    SloMinute,
+    SloObjective,
+    SloSample,
+    SloSeries,
+)
 from operations.slo.services import objectives
 from operations.slo.services.check_slo import check_slo
 from operations.slo.services.record_samples import record_samples
@@ -309,13 +318,14 @@ def test_eight_processes_at_once(live_database: str) -> None:
 def test_a_bucket_that_is_wrong_is_found_and_repaired() -> None:
     slo = make_slo()
     record_samples(sli="answers", samples=[sample(f"{n}", minutes(n)) for n in range(3)])
-    right = [rows_of(slo, tier) for tier in ("minute", "hour", "day")]
+    right = [rows_of(slo, tier) for tier in TIERS]
     SloMinute.objects.filter(good=1).first().delete()
     SloHour.objects.update(total=9)
     SloDay.objects.all().delete()
+    SloBlock.objects.update(good=0)
     found = check_slo(slo="slo")
-    assert found.differences == 3
+    assert found.differences == 4
     assert "minute" in str(found.listed[0])
     assert check_slo(slo="slo", repair=True).repaired
-    assert [rows_of(slo, tier) for tier in ("minute", "hour", "day")] == right
+    assert [rows_of(slo, tier) for tier in TIERS] == right
     assert check_slo(slo="slo").differences == 0

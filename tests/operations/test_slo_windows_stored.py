@@ -237,7 +237,7 @@ class EveryMinute(TestCase):
             minute: (number, number * (minute in off), int(minute in off))
             for minute, number in counted.items()
         }
-        for tier, width in (("hour", 60), ("day", 1440)):
+        for tier, width in (("hour", 60), ("day", 1440), ("block", 32 * 1440)):
             sums: dict[int, int] = {}
             for minute, number in counted.items():
                 sums[minute // width] = sums.get(minute // width, 0) + number * (minute in off)

@@ -84,8 +84,12 @@ def _shown(metric: Metric, reading: Reading, watched_by: list[str], sampled: boo
 
 
 def _history_words(metric: Metric, watched_by: list[str], sampled: bool) -> str:
-    if metric.has_history:
+    if metric.always:
         return "history from rollups"
+    if metric.has_history:
+        return "history from rollups where they can tell it" + (
+            ", else sampled each minute" * bool(watched_by)
+        )
     if watched_by:
         return "sampled each minute"
     return "samples of the last 90 days" if sampled else "no history: nothing watches it"

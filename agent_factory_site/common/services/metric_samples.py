@@ -113,10 +113,12 @@ def _wanted() -> list[tuple[str, bytes, Sample]]:
     with one_reading():
         for name, patterns in watched_labels().items():
             metric = find_metric(name)
-            if metric is None or metric.has_history:
+            if metric is None or metric.always:
                 continue
             for sample in metric.current().samples:
-                if any(pattern.items() <= sample.labels.items() for pattern in patterns):
+                if not any(pattern.items() <= sample.labels.items() for pattern in patterns):
+                    continue
+                if metric.untold(sample.labels):
                     wanted.append((name, labels_hash(sample.labels), sample))
     return wanted
 

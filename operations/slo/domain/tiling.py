@@ -1,8 +1,9 @@
-"""Which stored rows make up a window: whole days, hours and minutes (UTC), added and taken off.
+"""Which stored rows make up a window: whole blocks of 32 days, days, hours and minutes (UTC), added and taken off.
 
-Up to 90 days of any minutes are at most 200 rows: an edge is reached from its nearest hour with at most 30
-minutes, and that from its nearest day with at most 12 hours, forwards (added) or backwards (taken off). A row that
-is not there counts nothing, so rows of the future may be named.
+Up to seven years of any minutes are at most 200 rows: an edge is reached from its nearest hour with at most 30
+minutes, that from its nearest day with at most 12 hours, and that from its nearest block with at most 16 days, forwards
+(added) or backwards (taken off); what is left are 12 blocks a year. A row that is not there counts nothing, so rows of
+the future may be named.
 
 Minutes and hours are kept for a while only. A window whose edge lies where minutes are gone is widened to whole hours,
 where hours are gone to whole days; :class:`Tiling` says what it answers for.
@@ -18,15 +19,16 @@ from typing import Final, Literal
 
 from agent_factory_site.common.periods import Interval
 
-Tier = Literal["minute", "hour", "day"]
+Tier = Literal["minute", "hour", "day", "block"]
 WIDTH: Final[dict[Tier, timedelta]] = {
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
+    "block": timedelta(days=32),
 }
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREVER: Final = datetime.min.replace(tzinfo=UTC)
-_SECONDS: Final[dict[Tier, int]] = {"minute": 60, "hour": 3600, "day": 86400}
+_SECONDS: Final[dict[Tier, int]] = {tier: width // timedelta(seconds=1) for tier, width in WIDTH.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,13 @@ def tile(window: Interval, *, minutes_from: datetime = _FOREVER, hours_from: dat
     if not window:
         return Tiling(window, window, "minute", ())
     covers, precision = _widened(window, minutes_from, hours_from)
-    kept = {"minute": _seconds(minutes_from), "hour": _seconds(hours_from), "day": _seconds(_FOREVER)}
+    kept: dict[Tier, int] = {"minute": _seconds(minutes_from), "hour": _seconds(hours_from)}
+    always = _seconds(_FOREVER)
     best: list[tuple[Tier, int, int]] | None = None
     fewest = 0
     for candidate in _candidates(_seconds(covers.start), _seconds(covers.end)):
         parts = list(_merged(candidate))
-        if any(min(start, end) < kept[tier] for tier, start, end in parts):
+        if any(min(start, end) < kept.get(tier, always) for tier, start, end in parts):
             continue
         rows = sum(abs(end - start) // _SECONDS[tier] for tier, start, end in parts)
         if best is None or rows < fewest:
@@ -146,15 +149,20 @@ _Parts = dict[Tier, list[tuple[int, int]]]
 
 
 def _candidates(start: int, end: int) -> Iterator[_Parts]:
-    """Ways to go from start to end: by minutes alone, by hours between, or by days between."""
+    """Ways to go from start to end: by minutes alone, by hours, by days, or by blocks between."""
     yield {"minute": [(start, end)]}
-    for first, last in product(_edges(start, 3600), _edges(end, 3600)):
+    for first, last in product(_edges(start, _SECONDS["hour"]), _edges(end, _SECONDS["hour"])):
         if first <= last:
             minutes = [(start, first), (last, end)]
             yield {"minute": minutes, "hour": [(first, last)]}
-            for dawn, dusk in product(_edges(first, 86400), _edges(last, 86400)):
-                if dawn < dusk:
-                    yield {"minute": minutes, "hour": [(first, dawn), (dusk, last)], "day": [(dawn, dusk)]}
+            for dawn, dusk in product(_edges(first, _SECONDS["day"]), _edges(last, _SECONDS["day"])):
+                if dawn >= dusk:
+                    continue
+                hours: _Parts = {"minute": minutes, "hour": [(first, dawn), (dusk, last)]}
+                yield {**hours, "day": [(dawn, dusk)]}
+                for low, high in product(_edges(dawn, _SECONDS["block"]), _edges(dusk, _SECONDS["block"])):
+                    if low < high:
+                        yield {**hours, "day": [(dawn, low), (high, dusk)], "block": [(low, high)]}
 
 
 def _edges(at: int, width: int) -> tuple[int, ...]:

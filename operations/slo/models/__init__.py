@@ -1,4 +1,4 @@
-from .buckets import EPOCH, SECONDS, TIERS, Bucket, SloDay, SloHour, SloMinute, bucket_number
+from .buckets import EPOCH, SECONDS, TIERS, Bucket, SloBlock, SloDay, SloHour, SloMinute, bucket_number
 from .budget import BudgetAdjustment, SloAnnotation
 from .condition import SloCondition, SloConditionChange
 from .maintenance import MaintenanceWindow
@@ -19,6 +19,7 @@ __all__ = [
     "SloAnnotation",
     "SloCondition",
     "SloConditionChange",
+    "SloBlock",
     "SloDay",
     "SloHour",
     "SloMinute",

@@ -1,4 +1,4 @@
-"""Buckets: what the samples of a series come to by the minute, hour and UTC day."""
+"""Buckets: what the samples of a series come to by the minute, hour, UTC day and block of 32 days."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from django.db.models import F, Q
 from .slo import SloSeries
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
+SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86_400, "block": 32 * 86_400}
 """The length of a bucket of each tier."""
 
 
 def bucket_number(instant: datetime, tier: str) -> int:
-    """The bucket of a ``minute``, ``hour`` or ``day`` that holds ``instant``."""
+    """The bucket of a ``minute``, ``hour``, ``day`` or ``block`` that holds ``instant``."""
     return int((instant - EPOCH).total_seconds() // SECONDS[tier])
 
 
 class Bucket(models.Model):
     """Sums of the samples of one series in one stretch of time; written in the samples' own transaction.
 
-    ``bucket`` counts minutes, hours or days since 1970 (UTC). Values are summed in millionths of their unit, so
+    ``bucket`` counts minutes, hours, days or blocks since 1970 (UTC). Values are summed in millionths of their unit, so
     that the sum does not depend on the order of arrival. ``histogram`` is the domain's, of values.
     A minute is one good or one bad slice; what lies in maintenance windows is counted in the excluded columns
     as well as in the others.
@@ -87,4 +87,13 @@ class SloDay(Bucket):
     """A UTC day; kept."""
 
 
-TIERS: Final[dict[str, type[Bucket]]] = {"minute": SloMinute, "hour": SloHour, "day": SloDay}
+class SloBlock(Bucket):
+    """32 UTC days, counted from 1970, so that long windows are few rows; kept."""
+
+
+TIERS: Final[dict[str, type[Bucket]]] = {
+    "minute": SloMinute,
+    "hour": SloHour,
+    "day": SloDay,
+    "block": SloBlock,
+}

@@ -100,9 +100,9 @@ def range_counts(series: int, tier: str, start: int, end: int) -> list[tuple[int
 
 
 def lifetime_counts(series: Iterable[int]) -> dict[int, Counts]:
-    """All that each series has ever counted, from its days; one statement."""
-    days = TIERS["day"]._default_manager.filter(series_id__in=list(series)).order_by()
-    sums = days.values_list("series_id").annotate(*(Sum(name) for name in COUNT_FIELDS))
+    """All that each series has ever counted, from its blocks; one statement."""
+    blocks = TIERS["block"]._default_manager.filter(series_id__in=list(series)).order_by()
+    sums = blocks.values_list("series_id").annotate(*(Sum(name) for name in COUNT_FIELDS))
     return {number: Counts(*map(int, counts)) for number, *counts in sums}
 
 

@@ -1,6 +1,6 @@
-"""Adding to minutes, and what that does to their hours and days.
+"""Adding to minutes, and what that does to their hours, days and blocks.
 
-A minute is rewritten as a whole: its events, its verdict as a slice, and what of it is excluded. Hours and days
+A minute is rewritten as a whole: its events, its verdict as a slice, and what of it is excluded. Hours, days and blocks
 change by the difference, so that whatever the order of arrival, they are the sums of their minutes.
 """
 
@@ -13,12 +13,10 @@ from fractions import Fraction
 
 from operations.slo.domain.counts import slice_verdict
 from operations.slo.domain.histogram import EMPTY, Histogram, count_groups, merge
-from operations.slo.models import SloDay, SloHour, SloMinute
+from operations.slo.models import SECONDS, TIERS, Bucket, SloHour, SloMinute
 
 from .bucket_rows import NO_ROW, ZEROS, Numbers, Place, Row, range_rows, read_rows, write_rows
 
-MINUTES_PER_HOUR = 60
-MINUTES_PER_DAY = 1440
 _ANY_SHARE = Fraction(0)
 
 
@@ -68,7 +66,7 @@ class Deltas:
 
 
 def add_to_buckets(deltas: Deltas, rule_of: Callable[[int], SeriesRule]) -> None:
-    """Add to minutes, hours and days; the caller holds the lock of the indicator.
+    """Add to minutes, hours, days and blocks; the caller holds the lock of the indicator.
 
     ``rule_of`` answers how the minutes of a series are judged.
     """
@@ -122,26 +120,38 @@ def exclude_hours_again(series: Iterable[int], start: int, end: int, excluded: C
             after[place] = (again, histogram)
     if after:
         write_rows(SloHour, after)
-        _add_differences(SloDay, 24, before, after, {})
+        _add_differences("hour", before, after, {})
     return len(after)
 
 
 def write_changes(
     before: Mapping[Place, Row], after: Mapping[Place, Row], histograms: Mapping[Place, Histogram]
 ) -> None:
-    """Write the minutes ``after``, and the differences to ``before`` into hours and days.
+    """Write the minutes ``after``, and the differences to ``before`` into hours, days and blocks.
 
     ``histograms`` are the differences of the histograms.
     """
     if not after:
         return
     write_rows(SloMinute, after)
-    _add_differences(SloHour, MINUTES_PER_HOUR, before, after, histograms)
-    _add_differences(SloDay, MINUTES_PER_DAY, before, after, histograms)
+    _add_differences("minute", before, after, histograms)
 
 
 def _add_differences(
-    tier: type[SloHour] | type[SloDay],
+    tier: str,
+    before: Mapping[Place, Row],
+    after: Mapping[Place, Row],
+    histograms: Mapping[Place, Histogram],
+) -> None:
+    """Add to each wider tier by how much buckets of ``tier`` changed."""
+    for wider, table in TIERS.items():
+        width = SECONDS[wider] // SECONDS[tier]
+        if width > 1:
+            _add_to(table, width, before, after, histograms)
+
+
+def _add_to(
+    table: type[Bucket],
     width: int,
     before: Mapping[Place, Row],
     after: Mapping[Place, Row],
@@ -157,7 +167,7 @@ def _add_differences(
             found[index] += number - former[index]
         if place in histograms:
             parts[target].append(histograms[place])
-    rows = read_rows(tier, sorted(sums))
+    rows = read_rows(table, sorted(sums))
     changed: dict[Place, Row] = {}
     for target, more in sums.items():
         numbers, histogram = rows.get(target, NO_ROW)
@@ -165,4 +175,4 @@ def _add_differences(
             tuple(a + b for a, b in zip(numbers, more)),
             merge((histogram, *parts[target])) if target in parts else histogram,
         )
-    write_rows(tier, changed)
+    write_rows(table, changed)

@@ -1,7 +1,7 @@
 """Proving that buckets are the sums of samples, and working out anew those that are not.
 
-Minutes are compared with the samples still kept, hours with their minutes, days with their hours. One hour of one
-objective is one transaction, under the lock of its indicator.
+Minutes are compared with the samples still kept, hours with their minutes, days with their hours, blocks with their
+days. One hour of one objective is one transaction, under the lock of its indicator.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from operations.slo.models import (
     EPOCH,
     SECONDS,
     TIERS,
+    SloBlock,
     SloDay,
     SloHour,
     SloMinute,
@@ -90,7 +91,9 @@ def check_slo(*, slo: str, repair: bool = False, progress: Callable[[int], None]
             progress(done)
     oldest = bucket_number(hours_from(now), "day")
     for day in _days(objective, oldest):
-        _check_day(objective.pk, day, repair, found)
+        _check_wider(objective.pk, "hour", "day", day, repair, found)
+    for block in _blocks(objective):
+        _check_wider(objective.pk, "day", "block", block, repair, found)
     if repair and found.differences:
         found.repaired = True
         record_audit(
@@ -128,6 +131,19 @@ def _days(objective: SloObjective, oldest: int) -> list[int]:
     return sorted(found)
 
 
+def _blocks(objective: SloObjective) -> list[int]:
+    """The blocks that have days or a sum of them."""
+    series = list(objective.series.values_list("pk", flat=True))
+    per = SECONDS["block"] // SECONDS["day"]
+    found: set[int] = set()
+    for start in range(0, len(series), CHUNK):
+        part = series[start : start + CHUNK]
+        days = SloDay.objects.filter(series__in=part)
+        found.update(day // per for day in days.values_list("bucket", flat=True).distinct())
+        found.update(SloBlock.objects.filter(series__in=part).values_list("bucket", flat=True).distinct())
+    return sorted(found)
+
+
 def _check_hour(objective_id: int, hour: int, repair: bool, found: CheckedSlo) -> None:
     start = EPOCH + timedelta(hours=hour)
     with transaction.atomic():
@@ -157,13 +173,17 @@ def _check_hour(objective_id: int, hour: int, repair: bool, found: CheckedSlo) -
             transaction.set_rollback(True)
 
 
-def _check_day(objective_id: int, day: int, repair: bool, found: CheckedSlo) -> None:
+def _check_wider(
+    objective_id: int, tier: str, wider: str, bucket: int, repair: bool, found: CheckedSlo
+) -> None:
+    """Compare a ``bucket`` of the tier ``wider`` with the buckets of ``tier`` in it."""
+    width = SECONDS[wider] // SECONDS[tier]
     with transaction.atomic():
         objective = _locked(objective_id)
         names = {row.pk: str(row) for row in objective.series.all()}
-        days = _summed(range_rows(SloHour, names, day * 24, day * 24 + 24), 24)
-        _compare("day", range_rows(SloDay, names, day, day + 1), days, names, found)
-        found.buckets += len(days)
+        sums = _summed(range_rows(TIERS[tier], names, bucket * width, (bucket + 1) * width), width)
+        _compare(wider, range_rows(TIERS[wider], names, bucket, bucket + 1), sums, names, found)
+        found.buckets += len(sums)
         if not repair:
             transaction.set_rollback(True)
 
