@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from agent_factory_site.common.models import Entity, Team
 from agent_factory_site.demo.fleet import AGENTS, TEAMS
-from agent_factory_site.demo.service_levels import LEVELS, WINDOWS, seed_service_levels
+from agent_factory_site.demo.service_level_plans import LEVELS, WINDOWS
+from agent_factory_site.demo.service_levels import seed_service_levels
 from operations.slo.models import MaintenanceWindow, Slo, SloDay, SloHour, SloMinute, SloSeries, bucket_number
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]

@@ -107,8 +107,12 @@ def test_alerts_of_the_period_stand_in_it() -> None:
     over = START + DAY + timedelta(minutes=4)
     evaluate_slos(at=over)
     freeze_due_reports(now=NOW)
-    alerts = {one["rule"]: (one["from"], one["until"]) for one in rolling().figures["alerts"]}
-    assert alerts == {"1h_5m": (_text(fired), _text(over))}
+    alerts = [tuple(one.values()) for one in rolling().figures["alerts"]]
+    assert alerts == [
+        ("1h_5m", "page", "firing", _text(fired), _text(over)),
+        ("3d_6h", "ticket", "held", _text(fired), _text(over)),
+        ("6h_30m", "page", "held", _text(fired), _text(over)),
+    ]
 
 
 def _text(at: datetime) -> str:

@@ -13,9 +13,9 @@ from agent_factory_site.common.periods import Interval
 from operations.slo.domain.exclusions import excluded
 from operations.slo.domain.windows import format_duration
 from operations.slo.models import BudgetAdjustment, MaintenanceWindow, SloAnnotation
+from operations.slo.selectors.alert_times import AlertTime
 from operations.slo.selectors.exclusion_minutes import maintenance_of
 from operations.slo.selectors.history import History
-from operations.slo.selectors.hourly import Held
 from operations.slo.selectors.status import Status
 
 from .form_parts import plain
@@ -48,14 +48,14 @@ def amount_words(row: BudgetAdjustment) -> str:
 def lanes_of(
     status: Status,
     history: History,
-    held: Sequence[Held],
+    alerts: Sequence[AlertTime],
     windows: Sequence[MaintenanceWindow],
     adjustments: Sequence[BudgetAdjustment],
     annotations: Sequence[SloAnnotation],
 ) -> list[Lane]:
     """Alerts, maintenance, adjustments and annotations of the time that the history shows."""
     return [
-        Lane("Burn alerts", _alerts(status, history, held)),
+        Lane("Burn alerts", _alerts(status, history, alerts)),
         Lane("Maintenance (excluded)", _maintenance(status, history, windows)),
         Lane(
             "Budget adjusted",
@@ -65,32 +65,24 @@ def lanes_of(
     ]
 
 
-def _alerts(status: Status, history: History, held: Sequence[Held]) -> list[Span]:
-    now = {found.rule.key: found for found in status.conditions if found.active}
+def _alerts(status: Status, history: History, alerts: Sequence[AlertTime]) -> list[Span]:
+    rules = {rule.key: rule.text for rule in status.definition.rules}
+    last = place_in(history, min(status.at, status.window.end))
     spans = []
-    for one in held:
-        words = (
-            f"{one.rule.severity}: {one.rule.text}\n{_times(one.interval.start, one.interval.end, status)}"
-        )
+    for one in alerts:
+        words = f"{one.state}, {one.severity}: {rules.get(one.rule, one.rule)}\n{alert_words(one)} UTC"
         # The shorter rules stand over the longer ones, which hold for longer.
-        tone: Tone = "bad" if one.rule.severity == "page" else "warn"
-        spans.append(
-            Span(place_in(history, one.interval.start), place_in(history, one.interval.end), words, tone)
-        )
-    for key, found in now.items():
-        since = status.since.get(key)
-        if since is not None:
-            words = (
-                f"{found.state}, {found.rule.severity}: {found.rule.text}\nsince {since:%Y-%m-%d %H:%M} UTC"
-            )
-            tone = "bad" if found.state == "firing" and found.rule.severity == "page" else "warn"
-            spans.append(Span(place_in(history, since), place_in(history, status.at), words, tone))
+        tone: Tone = "bad" if one.severity == "page" and one.state == "firing" else "warn"
+        end = last if one.end is None else place_in(history, one.end)
+        spans.append(Span(place_in(history, one.start), end, words, tone))
     return sorted(spans, key=lambda span: span.tone == "bad")
 
 
-def _times(start: datetime, end: datetime, status: Status) -> str:
-    last = "now" if end >= status.at else f"{end:%Y-%m-%d %H:%M} UTC"
-    return f"{start:%Y-%m-%d %H:%M} to {last}, by whole hours"
+def alert_words(one: AlertTime) -> str:
+    """From when to when, to the second."""
+    if one.end is None:
+        return f"since {one.start:%Y-%m-%d %H:%M:%S}"
+    return f"{one.start:%Y-%m-%d %H:%M:%S} to {one.end:%Y-%m-%d %H:%M:%S}"
 
 
 def _maintenance(status: Status, history: History, windows: Sequence[MaintenanceWindow]) -> list[Span]:

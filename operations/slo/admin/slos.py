@@ -29,11 +29,12 @@ from operations.slo.services.slos import change_slo, create_slo
 from .form_parts import timezone_names
 from .remark_forms import AdjustmentForm, AnnotationForm
 from .slis import WhyForm, unchanged_since
+from .slo_address import Asked
 from .slo_cells import UNKNOWN, burn_cell, left_bar, level_text, state_badges, window_words
 from .slo_filters import OwnerFilter, SourceFilter, StandingFilter, WindowFilter
 from .slo_form import SloForm, preview
 from .slo_list import TREND_DAYS, WorstFirstChangeList
-from .slo_page import Asked, slo_page
+from .slo_page import slo_page
 
 
 @admin.register(Slo)

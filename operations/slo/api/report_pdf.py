@@ -55,6 +55,8 @@ def report_pdf(document: Document) -> bytes:
     ]
     for table in document.tables:
         story += [Paragraph(_text(table.title), heading), _table(table, small, right), Spacer(1, 2 * mm)]
+        if table.note:
+            story.append(Paragraph(_text(table.note), small))
     pages.build(story, onFirstPage=_foot, onLaterPages=_foot)
     return out.getvalue()
 

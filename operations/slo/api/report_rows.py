@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from operations.slo.models import SloReport, SloReportAmendment
@@ -13,12 +13,13 @@ from operations.slo.models import SloReport, SloReportAmendment
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under a title; ``numeric`` are the columns that are set to the right."""
+    """Rows under a title; ``numeric`` are the columns that are set to the right, ``note`` says what is left out."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,12 @@ class Document:
 RESULTS = {"met": "Met", "missed": "Missed", "no_data": "No data"}
 
 
-def document_of(report: SloReport, amendments: Sequence[SloReportAmendment]) -> Document:
-    """The report as it stands after its amendments, and what each of them changed."""
+def document_of(
+    report: SloReport, amendments: Sequence[SloReportAmendment], every_group: bool = False
+) -> Document:
+    """The report as it stands after its amendments, and what each of them changed; with the worst groups, and where
+    the others are, or ``every_group``.
+    """
     figures: dict[str, Any] = amendments[-1].figures if amendments else report.figures
     period, slo = figures["period"], figures["slo"]
     labels = ", ".join(f"{name}={value}" for name, value in sorted(figures["labels"].items()))
@@ -56,11 +61,13 @@ def document_of(report: SloReport, amendments: Sequence[SloReportAmendment]) -> 
         + (f", {labels}" if labels else ""),
         result=RESULTS[figures["result"]],
         sentences=tuple(said),
-        tables=tuple(table for table in _tables(figures, amendments) if table.rows),
+        tables=tuple(table for table in _tables(report, figures, amendments, every_group) if table.rows),
     )
 
 
-def _tables(figures: dict[str, Any], amendments: Sequence[SloReportAmendment]) -> list[Table]:
+def _tables(
+    report: SloReport, figures: dict[str, Any], amendments: Sequence[SloReportAmendment], every_group: bool
+) -> list[Table]:
     unit = figures["budget"]["unit"]
     after, before, previous = figures, figures["before_exclusions"], figures["previous"]
     three = (after, before, previous)
@@ -97,18 +104,9 @@ def _tables(figures: dict[str, Any], amendments: Sequence[SloReportAmendment]) -
             tuple(_day_row(one) for one in figures["worst_days"]),
             frozenset({1, 2, 3, 4, 5}),
         ),
-        Table(
-            "Groups with most that was bad",
-            ("Group", "Level", "Good", "All", "Bad"),
-            tuple(
-                (
-                    ", ".join(f"{name}={value}" for name, value in sorted(one["labels"].items())),
-                    percent(one["sli"]), count(one["good"]), count(one["total"]), count(one["bad"]),
-                )
-                for one in figures["groups"]
-            ),
-            frozenset({1, 2, 3, 4}),
-        ),
+        _groups(report, figures, amendments[-1].groups if amendments else report.groups)
+        if every_group
+        else _worst_groups(report, figures),
         Table(
             "Exclusions",
             ("Maintenance window", "Kind", "Minutes", "Reason"),
@@ -132,11 +130,11 @@ def _tables(figures: dict[str, Any], amendments: Sequence[SloReportAmendment]) -
         ),
         Table(
             "Alerts",
-            ("Rule", "Severity", "From", "Until"),
+            ("Rule", "Severity", "State", "From", "Until"),
             tuple(
                 (
-                    one["rule"], one["severity"], moment(one["from"]),
-                    moment(one["until"]) if one["until"] else "still firing when the report was written",
+                    one["rule"], one["severity"], one.get("state", "firing"), second(one["from"]),
+                    second(one["until"]) if one["until"] else "beyond the period",
                 )
                 for one in figures["alerts"]
             ),
@@ -153,6 +151,53 @@ def _tables(figures: dict[str, Any], amendments: Sequence[SloReportAmendment]) -
             frozenset({1, 2, 3, 4, 5}),
         ),
     ]  # fmt: skip
+
+
+_GROUP_COLUMNS: Final = ("Group", "Level", "Good", "All", "Bad")
+
+
+def _worst_groups(report: SloReport, figures: dict[str, Any]) -> Table:
+    shown = figures["groups"]
+    rows = tuple(
+        _group_row(sorted(one["labels"].items()), one["good"], one["total"], one["sli"]) for one in shown
+    )
+    # Reports that were frozen before all groups were kept do not know how many there were.
+    more = figures.get("group_count", len(shown)) - len(shown)
+    if not more:
+        note = ""
+    elif not shown:
+        return _quiet_groups(report, more)
+    else:
+        note = f"{more:,} more group{'s are' if more > 1 else ' is'} in the CSV: {csv_address(report)}"
+    return Table("Groups with most that was bad", _GROUP_COLUMNS, rows, frozenset({1, 2, 3, 4}), note)
+
+
+def _quiet_groups(report: SloReport, count: int) -> Table:
+    said = f"None of {count:,} had anything bad."
+    return Table("Groups", ("", "Where"), ((said, f"All of them are in the CSV: {csv_address(report)}"),))
+
+
+def _groups(report: SloReport, figures: dict[str, Any], groups: dict[str, Any] | None) -> Table:
+    """Every group that has data, the most bad first."""
+    if groups is None:
+        return _worst_groups(report, figures)
+    rows = tuple(
+        _group_row(list(zip(groups["labels"], values)), good, total, good / total)
+        for values, good, total in groups["rows"]
+    )
+    return Table("Groups", _GROUP_COLUMNS, rows, frozenset({1, 2, 3, 4}))
+
+
+def _group_row(
+    labels: Sequence[tuple[str, str]], good: int, total: int, ratio: float
+) -> tuple[str, str, str, str, str]:
+    name = ", ".join(f"{name}={value}" for name, value in labels)
+    return name, percent(ratio), count(good), count(total), count(total - good)
+
+
+def csv_address(report: SloReport) -> str:
+    """Where the CSV of a report is, with all of its groups."""
+    return f"/api/v1/operations/slos/{report.slo.key}/reports/{report.pk}?format=csv"
 
 
 def _amount(one: dict[str, Any]) -> str:
@@ -188,6 +233,11 @@ def days(period: dict[str, Any]) -> str:
     start, end = (datetime.fromisoformat(period[edge]) for edge in ("start", "end"))
     last = end - timedelta(minutes=1)
     return f"{start.astimezone(zone):%Y-%m-%d} to {last.astimezone(zone):%Y-%m-%d}"
+
+
+def second(text: str) -> str:
+    """A time, to the second (UTC)."""
+    return text[:19].replace("T", " ")
 
 
 def moment(text: str) -> str:

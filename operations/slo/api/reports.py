@@ -183,7 +183,7 @@ class ReportView(ApiView):
 
 def report_file(row: SloReport, form: str) -> HttpResponse:
     """A report as it stands after its amendments: ``html``, ``csv`` or ``pdf``."""
-    document = document_of(row, list(row.amendments.all()))
+    document = document_of(row, list(row.amendments.all()), every_group=form == "csv")
     if form == "html":
         return _page(document)
     content: str | bytes = report_pdf(document) if form == "pdf" else report_csv(document)
@@ -201,6 +201,7 @@ def _page(document: Document) -> HttpResponse:
             "title": table.title,
             "columns": _cells(table.columns, table.numeric),
             "rows": [_cells(row, table.numeric) for row in table.rows],
+            "note": table.note,
         }
         for table in document.tables
     ]

@@ -23,6 +23,7 @@ from operations.slo.domain.prometheus_rules import Exported, prometheus_rules
 from operations.slo.domain.sentences import condition_text
 from operations.slo.domain.windows import format_duration, parse_duration
 from operations.slo.models import Slo
+from operations.slo.selectors.alert_times import AlertTimes, alert_times
 from operations.slo.selectors.definitions import definition_of
 from operations.slo.selectors.history import QUANTILES, History, HistoryPoint, slo_history
 from operations.slo.selectors.slos import find_slo
@@ -145,7 +146,8 @@ class SloHistoryView(ApiView):
         operation_id="slo_history",
         summary="How an SLO went, by steps of time",
         description="At most 500 steps; without `step` the shortest that makes so many, without a time the last day. "
-        "The budget of a step is that of the window that ended with it.",
+        "The budget of a step is that of the window that ended with it. `alerts` are the times at which burn "
+        "conditions held, as evaluations found them; `until` is null where one still did at the end.",
         parameters=[
             SLO, _LABELS, _VIEW,
             OpenApiParameter("start", OpenApiTypes.DATETIME),
@@ -167,7 +169,7 @@ class SloHistoryView(ApiView):
             view=query["view"],
             quantiles=row.sli.kind != "ratio",
         )
-        return Response(rendered_history(found))
+        return Response(rendered_history(found, alert_times(row, found.labels, found.interval)))
 
 
 class PrometheusRulesView(ApiView):
@@ -262,7 +264,7 @@ def rendered_condition(one: Condition, found: Status) -> dict[str, Any]:
     }
 
 
-def rendered_history(found: History) -> dict[str, Any]:
+def rendered_history(found: History, alerts: AlertTimes) -> dict[str, Any]:
     """A history in JSON."""
     return {
         "slo": found.slo.key,
@@ -275,6 +277,17 @@ def rendered_history(found: History) -> dict[str, Any]:
         "step": format_duration(found.step),
         "note": found.note,
         "points": [_point(point) for point in found.points],
+        "alerts": [
+            {
+                "rule": one.rule,
+                "severity": one.severity,
+                "state": one.state,
+                "from": format_instant(one.start),
+                "until": None if one.end is None else format_instant(one.end),
+            }
+            for one in alerts.times
+        ],
+        "alerts_left_out": alerts.left_out,
     }
 
 

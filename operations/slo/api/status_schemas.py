@@ -83,6 +83,15 @@ _POINT: Final = _object(
     }
 )
 _POINT["properties"]["quantiles"] = {"type": "object", "additionalProperties": _MAYBE}
+_ALERT_TIME: Final = _object(
+    {
+        "rule": _TEXT,
+        "severity": {"type": "string", "enum": ["page", "ticket"]},
+        "state": {"type": "string", "enum": ["firing", "held"]},
+        "from": _TIME,
+        "until": _MAYBE_TIME,
+    }
+)
 HISTORY: Final = _object(
     {
         "slo": _TEXT,
@@ -95,5 +104,7 @@ HISTORY: Final = _object(
         "step": _TEXT,
         "note": _TEXT,
         "points": {"type": "array", "maxItems": 500, "items": _POINT},
+        "alerts": {"type": "array", "items": _ALERT_TIME},
+        "alerts_left_out": {"type": "boolean", "description": "Whether earlier ones were too many to tell."},
     }
 )

@@ -74,7 +74,10 @@ class SloConditionChange(models.Model):
         verbose_name = "change of a burn condition"
         verbose_name_plural = "changes of burn conditions"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["slo", "at"], name="operations_slochange_at")]
+        indexes = [
+            models.Index(fields=["slo", "at"], name="operations_slochange_at"),
+            models.Index(fields=["series", "rule", "at"], name="operations_slochange_series"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.slo_id} {self.rule} {self.before} -> {self.state}"

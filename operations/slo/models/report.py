@@ -32,6 +32,7 @@ class SloReport(models.Model):
     start = models.DateTimeField()
     end = models.DateTimeField()
     figures = models.JSONField()
+    groups = models.JSONField(null=True, help_text="The names of the labels, and what each group came to.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -58,6 +59,7 @@ class SloReportAmendment(models.Model):
     report = models.ForeignKey(SloReport, on_delete=models.PROTECT, related_name="amendments", db_index=False)
     number = models.IntegerField()
     figures = models.JSONField()
+    groups = models.JSONField(null=True, help_text="The names of the labels, and what each group came to.")
     reason = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from fractions import Fraction
 from typing import Any, Final
 
@@ -22,12 +21,12 @@ from operations.slo.models import (
     MaintenanceWindow,
     Slo,
     SloAnnotation,
-    SloConditionChange,
     SloObjective,
     SloSeries,
     bucket_number,
 )
 
+from .alert_times import alert_times
 from .definitions import Definition, definition_of
 from .exclusion_minutes import maintenance_of, windows_of
 from .slo_series import EVERYTHING
@@ -49,9 +48,12 @@ def series_of_period(slo: Slo, interval: Interval) -> SloSeries | None:
     return found
 
 
-def report_figures(slo: Slo, series: SloSeries, kind: ReportPeriod, interval: Interval) -> dict[str, Any]:
-    """What ``slo`` came to in a period, as it is known now."""
+def report_figures(
+    slo: Slo, series: SloSeries, kind: ReportPeriod, interval: Interval
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What ``slo`` came to in a period, as it is known now, and what all of its groups did, if it has any."""
     definition = definition_of(slo)
+    groups = group_figures(series, definition, interval)
     days = days_of(interval, definition.window)
     before = Interval(interval.start - interval.duration, interval.start)
     read = window_counts([series.pk], [interval, before, *(part for _, part in days)])
@@ -116,13 +118,14 @@ def report_figures(slo: Slo, series: SloSeries, kind: ReportPeriod, interval: In
             }
             for row in _annotations(slo, interval)
         ],
-        "groups": _groups(series, definition, interval),
+        "groups": _worst_groups(groups),
+        "group_count": len(groups["rows"]),
         "note": read.tilings[0].note,
         "basis": basis_of(counts, off, adjustments),
     }  # fmt: skip
     bad = [day for day in figures["days"] if day["bad"]]
     figures["worst_days"] = sorted(bad, key=lambda day: (-day["bad"], day["day"]))[:WORST_DAYS]
-    return figures
+    return figures, groups if groups["rows"] else None
 
 
 def basis_of(
@@ -223,30 +226,33 @@ def _day(name: str, counts: Counts, definition: Definition, budget: Budget) -> d
     }  # fmt: skip
 
 
-def _groups(series: SloSeries, definition: Definition, interval: Interval) -> list[dict[str, Any]]:
-    """The groups that had the most bad events, or minutes."""
-    rows = dict(
-        SloSeries.objects.filter(objective=series.objective_id)
-        .exclude(pk=series.pk)
-        .values_list("pk", "labels")
-    )
-    if series.labels or not rows:
-        return []
+def group_figures(series: SloSeries, definition: Definition, interval: Interval) -> dict[str, Any]:
+    """What every group that has data came to, the most bad events, or minutes, first: ``labels`` are the names, and a
+    row of ``rows`` the values of these, how many were good, of how many.
+    """
+    found = SloSeries.objects.filter(objective=series.objective_id).exclude(pk=series.pk)
+    rows: dict[int, dict[str, str]] = {} if series.labels else dict(found.values_list("pk", "labels"))
+    names = sorted({name for labels in rows.values() for name in labels})
     read = window_counts(list(rows), [interval])
-    found = []
-    for number, labels in rows.items():
-        one = sli(read.of(number, 0), definition.budgeting)
-        if one.total > one.good:
-            found.append(
-                {
-                    "labels": labels,
-                    "good": one.good,
-                    "total": one.total,
-                    "bad": one.total - one.good,
-                    "sli": _float(one.ratio),
-                }
-            )
-    return sorted(found, key=lambda one: (-one["bad"], sorted(one["labels"].items())))[:WORST_GROUPS]
+    good, total = read.parts(definition.budgeting, "after")
+    groups = [
+        [[labels[name] for name in names], good[place][0], total[place][0]]
+        for number, labels in rows.items()
+        if total[place := read.rows[number]][0]
+    ]
+    return {"labels": names, "rows": sorted(groups, key=lambda one: (one[1] - one[2], one[0]))}
+
+
+def _worst_groups(groups: dict[str, Any]) -> list[dict[str, Any]]:
+    """The first groups that had something bad, in words of their own."""
+    return [
+        {
+            "labels": dict(zip(groups["labels"], values)), "good": good, "total": total, "bad": total - good,
+            "sli": _float(Fraction(good, total)),
+        }
+        for values, good, total in groups["rows"][:WORST_GROUPS]
+        if total > good
+    ]  # fmt: skip
 
 
 def _excluded_minutes(slo: Slo, interval: Interval) -> int:
@@ -267,24 +273,15 @@ def _maintenance(slo: Slo, interval: Interval) -> list[dict[str, Any]]:
 
 
 def _alerts(slo: Slo, series: SloSeries, interval: Interval) -> list[dict[str, Any]]:
-    """Rules that fired in the period: from when to when; no end where it still did at the end of it."""
-    changes = SloConditionChange.objects.filter(
-        slo=slo, series=series, at__lt=interval.end, at__gte=interval.start - timedelta(days=31)
-    )
-    open_since: dict[str, dict[str, Any]] = {}
-    found: list[tuple[Any, dict[str, Any]]] = []
-    for row in changes.order_by("at", "id"):
-        if row.state == "firing" and row.rule not in open_since:
-            one = {"rule": row.rule, "severity": row.severity, "from": format_instant(row.at), "until": None}
-            open_since[row.rule] = one
-            found.append((row.at, one))
-        elif row.state != "firing" and row.rule in open_since:
-            open_since.pop(row.rule)["until"] = format_instant(row.at)
-    begin = format_instant(interval.start)
-    reaching = [
-        one for at, one in found if at >= interval.start or one["until"] is None or one["until"] > begin
-    ]
-    return reaching[:MOST_ALERTS]
+    """When burn conditions held in the period; no end where they still did at the end of it."""
+    found = alert_times(slo, series.labels, interval).times
+    return [
+        {
+            "rule": one.rule, "severity": one.severity, "state": one.state, "from": format_instant(one.start),
+            "until": None if one.end is None else format_instant(one.end),
+        }
+        for one in found[:MOST_ALERTS]
+    ]  # fmt: skip
 
 
 def _annotations(slo: Slo, interval: Interval) -> list[SloAnnotation]:

@@ -87,9 +87,9 @@ def freeze_report(
 def amend_reports(*, slo: Slo, now: datetime | None = None) -> int:
     """Write an amendment for each report of ``slo`` whose figures are others now; how many."""
     moment = now or timezone.now()
-    reports = SloReport.objects.filter(slo=slo, end__gt=moment - AMENDED_FOR).select_related("series")
+    reports = SloReport.objects.filter(slo=slo, end__gt=moment - AMENDED_FOR)
     written = 0
-    for report in reports.order_by("end"):
+    for report in reports.select_related("series").defer("groups").order_by("end"):
         written += _amend(slo, report)
     return written
 
@@ -115,9 +115,10 @@ def _freeze(slo: Slo, kind: ReportPeriod, interval: Interval) -> int:
         return 0
     try:
         with transaction.atomic():
+            figures, groups = report_figures(slo, series, kind, interval)
             SloReport.objects.create(
-                slo=slo, series=series, period=kind, start=interval.start, end=interval.end,
-                figures=report_figures(slo, series, kind, interval),
+                slo=slo, series=series, period=kind, start=interval.start, end=interval.end, figures=figures,
+                groups=groups,
             )  # fmt: skip
     except IntegrityError:
         # Somebody else was faster: theirs is the report.
@@ -127,12 +128,12 @@ def _freeze(slo: Slo, kind: ReportPeriod, interval: Interval) -> int:
 
 def _amend(slo: Slo, report: SloReport) -> int:
     interval = Interval(report.start, report.end)
-    last = report.amendments.order_by("-number").first()
+    last = report.amendments.defer("groups").order_by("-number").first()
     former: dict[str, Any] = report.figures if last is None else last.figures
     basis = present_basis(slo, report.series_id, report.series.labels, interval)
     if basis is None or basis == former["basis"]:
         return 0
-    figures = report_figures(slo, report.series, cast(ReportPeriod, report.period), interval)
+    figures, groups = report_figures(slo, report.series, cast(ReportPeriod, report.period), interval)
     # What was promised then is what the report judged, whatever is promised now.
     if figures["slo"] != former["slo"] and figures["slo"]["target"] != former["slo"]["target"]:
         figures["note"] = (
@@ -149,6 +150,7 @@ def _amend(slo: Slo, report: SloReport) -> int:
                 report=report,
                 number=1 if last is None else last.number + 1,
                 figures=figures,
+                groups=groups,
                 reason=basis_text(former["basis"], figures["basis"]),
             )
     except IntegrityError:
