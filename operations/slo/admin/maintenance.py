@@ -10,7 +10,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -21,8 +21,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from agent_factory_site.common.admin.actors import actor_words
-from agent_factory_site.common.admin.base import ReadOnlyAdmin, holds_scope, refusals_as_messages
-from agent_factory_site.common.admin.service_form import service_form_page
+from agent_factory_site.common.admin.base import holds_scope, refusals_as_messages
 from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.periods import Interval, parse_zone
 from agent_factory_site.common.selectors.audit_events import find_audit_events
@@ -38,8 +37,8 @@ from operations.slo.services.maintenance import (
     create_maintenance_window,
 )
 
-from .form_parts import timezone_names
 from .maintenance_form import CUSTOM, MaintenanceForm, body_of, preset_of
+from .previewed import PreviewedFormsAdmin
 from .slis import StateFilter, unchanged_since
 from .slo_cells import badge, length_words
 
@@ -85,10 +84,12 @@ def preview_words(when: Maintenance) -> list[str]:
 
 
 @admin.register(MaintenanceWindow)
-class MaintenanceWindowAdmin(ReadOnlyAdmin):
+class MaintenanceWindowAdmin(PreviewedFormsAdmin):
     """Windows are made, changed and archived through their services."""
 
     scopes: ClassVar = {"view": "operations:read"}
+    preview_title = "The next five"
+    preview_empty = "Say when it begins and how long it lasts."
 
     list_display = ("shown_name", "next_time", "how", "lasts", "whose", "why")
     list_filter = (StateFilter,)
@@ -218,7 +219,7 @@ class MaintenanceWindowAdmin(ReadOnlyAdmin):
         known = (
             {str(pk) for pk in Slo.objects.filter(key=asked).values_list("pk", flat=True)} if asked else set()
         )
-        return self._form(
+        return self.form_page(
             request,
             form=partial(MaintenanceForm, slo=next(iter(known), "")),
             perform=lambda form: self._made(request, form),
@@ -227,43 +228,25 @@ class MaintenanceWindowAdmin(ReadOnlyAdmin):
             intro="Whole minutes that spend no error budget. What happened in them stays: every page shows the view "
             "before exclusions too.",
             submit="Make the window",
-            cancel_url=reverse("admin:operations_maintenancewindow_changelist"),
-        )
-
-    def _form(self, request: HttpRequest, **arguments: Any) -> HttpResponseBase:
-        return service_form_page(
-            self,
-            request,
-            template="operations/previewed_form.html",
-            extra={
-                "grid": True,
-                "preview_url": reverse("admin:operations_maintenancewindow_preview"),
-                "preview_title": "The next five",
-                "preview_empty": "Say when it begins and how long it lasts.",
-                "timezones": timezone_names(),
-            },
-            **arguments,
         )
 
     def _made(self, request: HttpRequest, form: MaintenanceForm) -> HttpResponse:
         window = create_maintenance_window(body=form.body())
         messages.success(request, f"{window.name} is made; what it touches of the past is counted anew.")
-        return self._to(window.pk)
+        return self.to_page(window.pk)
 
     @action(description="Change", icon="edit", permissions=["edit"], url_path="edit")
     def edit(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        window = self.get_object(request, object_id)
-        if window is None:
-            raise PermissionDenied
-        return self._form(
+        window = self.in_use(request, object_id)
+        return self.form_page(
             request,
+            window,
             form=partial(MaintenanceForm, window=window),
             perform=lambda form: self._changed(request, window, form),
             permitted=self.has_edit_permission(request, object_id),
             title=f"Change {window.name}",
             intro="What it touched and what it will touch of the past is counted anew.",
             submit="Change the window",
-            cancel_url=reverse("admin:operations_maintenancewindow_change", args=[window.pk]),
         )
 
     def _changed(
@@ -272,7 +255,7 @@ class MaintenanceWindowAdmin(ReadOnlyAdmin):
         check = partial(unchanged_since, form)
         change_maintenance_window(window=window.pk, changes=form.body(), check=check)
         messages.success(request, "The window is changed." if form.changed_data else "Nothing was changed.")
-        return self._to(window.pk)
+        return self.to_page(window.pk)
 
     @action(
         description="Archive",
@@ -293,6 +276,3 @@ class MaintenanceWindowAdmin(ReadOnlyAdmin):
             messages.success(request, f"{row.name} is archived.")
         url = reverse("admin:operations_maintenancewindow_change", args=[object_id])
         return HttpResponse(headers={"HX-Redirect": url})
-
-    def _to(self, window: UUID) -> HttpResponse:
-        return HttpResponseRedirect(reverse("admin:operations_maintenancewindow_change", args=[window]))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from agent_factory_site.common.admin.base import ReadOnlyAdmin, holds_scope, refusals_as_messages
+from agent_factory_site.common.admin.base import holds_scope, refusals_as_messages
 from agent_factory_site.common.admin.service_form import service_form_page
 from agent_factory_site.common.charts import ratio_format, sparkline
 from agent_factory_site.common.errors import NotFound
@@ -26,7 +26,7 @@ from operations.slo.services.archiving import archive_slo_because
 from operations.slo.services.remarks import adjust_budget, annotate
 from operations.slo.services.slos import change_slo, create_slo
 
-from .form_parts import timezone_names
+from .previewed import PreviewedFormsAdmin
 from .remark_forms import AdjustmentForm, AnnotationForm
 from .slis import WhyForm, unchanged_since
 from .slo_address import Asked
@@ -38,10 +38,12 @@ from .slo_page import slo_page
 
 
 @admin.register(Slo)
-class SloAdmin(ReadOnlyAdmin):
+class SloAdmin(PreviewedFormsAdmin):
     """The list says how each stands; the page of one says why."""
 
     scopes: ClassVar = {"view": "operations:read"}
+    preview_title = "What that means"
+    preview_empty = "Say what the objective is."
 
     list_display = (
         "shown_name",
@@ -170,7 +172,7 @@ class SloAdmin(ReadOnlyAdmin):
         description="New SLO", icon="add", variant=ActionVariant.PRIMARY, permissions=["make"], url_path="new"
     )
     def make(self, request: HttpRequest) -> HttpResponseBase:
-        return self._form(
+        return self.form_page(
             request,
             form=partial(SloForm, sli=request.GET.get("sli", "")),
             perform=lambda form: self._made(request, form),
@@ -179,34 +181,19 @@ class SloAdmin(ReadOnlyAdmin):
             intro="A service level objective: which share of an indicator's events is good over a window. What may go "
             "wrong is its error budget. Samples of the indicator that are still kept count from the start.",
             submit="Make the SLO",
-            cancel_url=reverse("admin:operations_slo_changelist"),
-        )
-
-    def _form(self, request: HttpRequest, **arguments: Any) -> HttpResponseBase:
-        return service_form_page(
-            self,
-            request,
-            template="operations/previewed_form.html",
-            extra={
-                "grid": True,
-                "preview_url": reverse("admin:operations_slo_preview"),
-                "preview_title": "What that means",
-                "preview_empty": "Say what the objective is.",
-                "timezones": timezone_names(),
-            },
-            **arguments,
         )
 
     def _made(self, request: HttpRequest, form: SloForm) -> HttpResponse:
         slo = create_slo(body=form.body())
         messages.success(request, f"The SLO {slo.key} is made.")
-        return self._to(slo.pk)
+        return self.to_page(slo.pk)
 
     @action(description="Change", icon="edit", permissions=["edit"], url_path="edit")
     def edit(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        slo = self._in_use(request, object_id)
-        return self._form(
+        slo = self.in_use(request, object_id)
+        return self.form_page(
             request,
+            slo,
             form=partial(SloForm, slo=slo),
             perform=lambda form: self._changed(request, slo, form),
             permitted=self.has_edit_permission(request, object_id),
@@ -214,17 +201,16 @@ class SloAdmin(ReadOnlyAdmin):
             intro="Another indicator or other groups begin a new count, of the samples still kept. All else is "
             "judged anew at once; reports stay as they were frozen.",
             submit="Change the SLO",
-            cancel_url=reverse("admin:operations_slo_change", args=[slo.pk]),
         )
 
     def _changed(self, request: HttpRequest, slo: Slo, form: SloForm) -> HttpResponse:
         change_slo(slo=slo.pk, changes=form.body(), check=partial(unchanged_since, form))
         messages.success(request, "The SLO is changed." if form.changed_data else "Nothing was changed.")
-        return self._to(slo.pk)
+        return self.to_page(slo.pk)
 
     @action(description="Adjust the budget", icon="balance", permissions=["edit"], url_path="adjust")
     def adjust(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        slo = self._in_use(request, object_id)
+        slo = self.in_use(request, object_id)
         return service_form_page(
             self,
             request,
@@ -241,11 +227,11 @@ class SloAdmin(ReadOnlyAdmin):
     def _adjusted(self, request: HttpRequest, slo: Slo, form: AdjustmentForm) -> HttpResponse:
         adjust_budget(slo=slo.pk, **form.arguments())
         messages.success(request, "The budget is adjusted.")
-        return self._to(slo.pk)
+        return self.to_page(slo.pk)
 
     @action(description="Annotate", icon="edit_note", permissions=["edit"], url_path="annotate")
     def write(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        slo = self._in_use(request, object_id)
+        slo = self.in_use(request, object_id)
         return service_form_page(
             self,
             request,
@@ -261,7 +247,7 @@ class SloAdmin(ReadOnlyAdmin):
     def _written(self, request: HttpRequest, slo: Slo, form: AnnotationForm) -> HttpResponse:
         annotate(slo=slo.pk, **form.cleaned_data)
         messages.success(request, "It stands on the timeline.")
-        return self._to(slo.pk)
+        return self.to_page(slo.pk)
 
     @action(
         description="Archive",
@@ -281,15 +267,6 @@ class SloAdmin(ReadOnlyAdmin):
             row = archive_slo_because(slo=object_id, reason=form.cleaned_data["reason"])
             messages.success(request, f"{row.name} is archived.")
         return HttpResponse(headers={"HX-Redirect": reverse("admin:operations_slo_change", args=[object_id])})
-
-    def _in_use(self, request: HttpRequest, object_id: str) -> Slo:
-        slo: Slo | None = self.get_object(request, object_id)
-        if slo is None:
-            raise Http404
-        return slo
-
-    def _to(self, slo: Any) -> HttpResponse:
-        return HttpResponseRedirect(reverse("admin:operations_slo_change", args=[slo]))
 
 
 def _coverage(status: Status) -> SafeString:
