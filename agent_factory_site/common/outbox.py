@@ -8,7 +8,7 @@ subscriber known at that moment; the dispatcher hands it over afterwards.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -88,6 +88,19 @@ def publish(event: Any) -> UUID | None:
     write_all(connection, inserts)
     message: UUID = inserts[0].rows[0][0]
     return message
+
+
+def publish_all(events: Iterable[Any]) -> int:
+    """:func:`publish` each of ``events``, in one statement for each table; how many were written."""
+    rows: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
+    count = 0
+    for event in events:
+        inserts = outbox_inserts(event)
+        count += bool(inserts)
+        for insert in inserts:
+            rows.setdefault((insert.table, tuple(insert.columns)), []).extend(insert.rows)
+    write_all(connection, [Insert(table, columns, some) for (table, columns), some in rows.items()])
+    return count
 
 
 def outbox_inserts(event: Any) -> list[Insert]:

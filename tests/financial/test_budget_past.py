@@ -131,7 +131,7 @@ def test_carried_money_is_part_of_the_limit(noon: Any) -> None:
 
 def test_a_window_that_moves_lets_days_go(noon: Any) -> None:
     row = budget("10", period="rolling:2d", timezone="Europe/Berlin")
-    noon(at(21, 10))
+    noon(at(21, 12))
     spend("1", at(18, 22, 59))
     spend("2", at(18, 23))
     spend("4", at(20, 12))

@@ -17,11 +17,13 @@ from typing import Final
 from uuid import UUID
 
 import numpy as np
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
+from agent_factory_site.common.db.bulk import Insert, write_all
 from agent_factory_site.common.db.retry import retry_conflicts
-from agent_factory_site.common.outbox import publish
+from agent_factory_site.common.ids import uuid7_batch
+from agent_factory_site.common.outbox import publish_all
 from operations.slo.domain.burn_alerts import Burn, BurnRule, evaluate
 from operations.slo.domain.counts import COUNT_FIELDS, Counts
 from operations.slo.domain.sentences import condition_text
@@ -38,6 +40,10 @@ AT_ONCE: Final = 200
 """Changes written in one transaction."""
 _MARGIN: Final = 1 - 1e-9
 _COLUMN: Final = {name: place for place, name in enumerate(COUNT_FIELDS)}
+_CONDITION: Final = (
+    "slo_id", "series_id", "rule", "state", "since", "evaluated_at", "long_burn", "short_burn"
+)  # fmt: skip
+_CHANGE: Final = ("id", "slo_id", "series_id", "rule", "severity", "before", "state", "at")
 _OK: Final = SloCondition.State.OK.value
 Key = tuple[int, str]
 """A series and the key of a rule."""
@@ -251,43 +257,46 @@ def _write_batch(batch: Sequence[_Change], at: datetime) -> int:
             (row.series_id, row.rule): row
             for row in SloCondition.objects.filter(series__in={one.series.number for one in batch})
         }
-        made: list[SloCondition] = []
-        changed: list[SloCondition] = []
-        told: list[_Change] = []
-        for one in batch:
-            row = rows.get((one.series.number, one.rule))
-            if (row.state if row else "") != one.before or (row and row.evaluated_at > at):
-                # Another evaluation was faster.
-                continue
-            told.append(one)
-            if row is None:
-                row = SloCondition(slo=one.series.slo, series_id=one.series.number, rule=one.rule)
-                made.append(row)
-            else:
-                changed.append(row)
-            row.state = one.state
-            row.since = row.evaluated_at = at
-            row.long_burn = None if one.long is None else float(one.long)
-            row.short_burn = None if one.short is None else float(one.short)
-        SloCondition.objects.bulk_create(made)
-        SloCondition.objects.bulk_update(
-            changed, ["state", "since", "evaluated_at", "long_burn", "short_burn"], batch_size=100
-        )
-        SloConditionChange.objects.bulk_create(
-            SloConditionChange(
-                slo=one.series.slo,
-                series_id=one.series.number,
-                rule=one.rule,
-                severity=one.severity,
-                before=one.before,
-                state=one.state,
-                at=at,
-            )
-            for one in told
-        )
-        for one in told:
-            publish(_event(one, at))
+        told = [one for one in batch if _is_news(rows.get((one.series.number, one.rule)), one, at)]
+        write_all(
+            connection,
+            [
+                Insert(
+                    SloCondition._meta.db_table,
+                    _CONDITION,
+                    [
+                        (
+                            one.series.slo.pk, one.series.number, one.rule, one.state, at, at,
+                            *(_as_float(rate) for rate in (one.long, one.short)),
+                        )
+                        for one in told
+                    ],
+                    replacing=("series_id", "rule"),
+                ),
+                Insert(
+                    SloConditionChange._meta.db_table,
+                    _CHANGE,
+                    [
+                        (
+                            number, one.series.slo.pk, one.series.number, one.rule, one.severity, one.before,
+                            one.state, at,
+                        )
+                        for number, one in zip(uuid7_batch(len(told)), told, strict=True)
+                    ],
+                ),
+            ],
+        )  # fmt: skip
+        publish_all(_event(one, at) for one in told)
     return len(told)
+
+
+def _is_news(row: SloCondition | None, one: _Change, at: datetime) -> bool:
+    """Whether no other evaluation was faster."""
+    return (row.state if row else "") == one.before and not (row and row.evaluated_at > at)
+
+
+def _as_float(rate: Fraction | None) -> float | None:
+    return None if rate is None else float(rate)
 
 
 def _event(one: _Change, at: datetime) -> BurnConditionChanged:
@@ -301,8 +310,8 @@ def _event(one: _Change, at: datetime) -> BurnConditionChanged:
         before=one.before,
         state=one.state,
         note=one.note,
-        long_burn=None if one.long is None else float(one.long),
-        short_burn=None if one.short is None else float(one.short),
+        long_burn=_as_float(one.long),
+        short_burn=_as_float(one.short),
         at=at,
         text=one.text,
     )
