@@ -242,17 +242,17 @@ def test_an_evaluation_that_is_killed_is_finished_by_the_next(many: str, heard: 
         from datetime import datetime
         outbox.subscribe(BurnConditionChanged, "tests.slo", lambda event: None)
         evaluate.AT_ONCE = 50
-        write, publish = evaluate._write_batch, evaluate.publish
+        write, publish_all = evaluate._write_batch, evaluate.publish_all
         batches = []
         def counted(batch, at):
             batches.append(batch)
             return write(batch, at)
-        def dying(event):
-            publish(event)
+        def dying(events):
+            publish_all(events)
             if len(batches) == 2:
                 print("half", flush=True)
                 sys.stdin.read()
-        evaluate._write_batch, evaluate.publish = counted, dying
+        evaluate._write_batch, evaluate.publish_all = counted, dying
         evaluate.evaluate_slos(at=datetime.fromisoformat(sys.argv[1]))
     """
     child = start_child(code, (START + MINUTE).isoformat(), database=many)

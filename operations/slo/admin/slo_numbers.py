@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from operations.slo.domain.burn_alerts import budget_share, percent
@@ -119,8 +119,8 @@ def rule_rows(status: Status) -> list[dict[str, Any]]:
 _KINDS: Final = {("firing", "page"): "af-badge-bad"}
 
 
-def past_alerts(definition: Definition, alerts: AlertTimes) -> dict[str, Any]:
-    """The alerts of the window, the latest first."""
+def past_alerts(definition: Definition, alerts: AlertTimes, until: datetime) -> dict[str, Any]:
+    """The alerts of the window, the latest first; those that did not end are counted ``until`` its end, or now."""
     names = {
         rule.key: f"{format_duration(rule.long)} / {format_duration(rule.short)}" for rule in definition.rules
     }
@@ -131,7 +131,7 @@ def past_alerts(definition: Definition, alerts: AlertTimes) -> dict[str, Any]:
                 "alert": one,
                 "name": names.get(one.rule, one.rule),
                 "badge": badge(one.state, _KINDS.get((one.state, one.severity), "af-badge-warn")),
-                "lasted": "" if one.end is None else _length(one.end - one.start),
+                "lasted": _length((one.end or until) - one.start),
             }
             for one in shown
         ],

@@ -115,7 +115,7 @@ def slo_page(slo: Slo, asked: Asked, now: datetime | None = None) -> dict[str, A
         "sentence": status.text if not back else closed_sentence(status),
         "rates": burn_rates(status),
         "rules": rule_rows(status),
-        **past_alerts(definition, alerts),
+        **past_alerts(definition, alerts, begun.end if back else at),
         "warnings": [one.detail for one in rule_warnings(definition.rules, slo.target)],
         **group_rows(slo, at, asked, objective),
         "reports": report_links(slo, status.series),

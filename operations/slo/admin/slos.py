@@ -47,13 +47,13 @@ class SloAdmin(PreviewedFormsAdmin):
 
     list_display = (
         "shown_name",
+        "standing",
         "objective",
         "shown_level",
         "left",
         "burn_hour",
         "burn_six",
         "trend",
-        "standing",
     )
     list_display_links = ("shown_name",)
     list_filter = (StandingFilter, OwnerFilter, SourceFilter, WindowFilter)
