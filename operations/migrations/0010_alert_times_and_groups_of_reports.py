@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('operations', '0008_slo_blocks'),
+        ('operations', '0009_slo_blocks'),
     ]
 
     operations = [

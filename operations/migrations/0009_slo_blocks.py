@@ -8,7 +8,7 @@ from operations.slo.services.fill_blocks import fill_blocks
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("operations", "0007_compare_usage_by_way"),
+        ('operations', '0008_inherited_variants'),
     ]
 
     operations = [
