@@ -14,8 +14,10 @@ import sys
 import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import IO, Any
 
+ROOT = Path(__file__).resolve().parent.parent
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.django_ready"])
 # What the server was started with: its children see no other environment.
@@ -116,9 +118,14 @@ def start_program(
     )
 
 
-def run_manage(*arguments: str, database: str) -> tuple[int | None, str, str]:
-    """How ``manage.py`` ends on ``database``, and what it says on stdout and stderr."""
-    code = "import runpy, sys; sys.argv[0] = 'manage.py'; runpy.run_path('manage.py', run_name='__main__')"
+def run_manage(*arguments: str, database: str, folder: Path = ROOT) -> tuple[int | None, str, str]:
+    """How ``manage.py`` ends in ``folder`` on ``database``, and what it says on stdout and stderr."""
+    code = f"""
+import os, runpy, sys
+sys.argv[0] = "manage.py"
+os.chdir({str(folder)!r})
+runpy.run_path({str(ROOT / "manage.py")!r}, run_name="__main__")
+"""
     program = start_program(code, *arguments, database=database)
     said, errors = program.communicate(timeout=60)
     return program.returncode, said, errors

@@ -14,6 +14,7 @@ import pytest
 from financial.models import CostEvent, CostImport
 from financial.services.import_costs import BATCH
 from tests.processes import until
+from tests.programs import run_manage
 
 from .books import assert_books_agree
 from .traces import AZURE_CONV, BURSTGPT
@@ -136,7 +137,8 @@ def test_a_wrong_command_line_or_file_is_one_sentence_and_exit_2(
     (tmp_path / "usage.csv").write_text(f"{HEADER}\n{ROW}\n")
     (tmp_path / "empty.csv").touch()
     (tmp_path / "binary").write_bytes(bytes(range(256)))
-    assert run(live_database, tmp_path, *arguments) == (2, "", f"{sentence}\n")
+    ended = run_manage("import_costs", *arguments, database=live_database, folder=tmp_path)
+    assert ended == (2, "", f"{sentence}\n")
     assert CostImport.objects.count() == 0
 
 
