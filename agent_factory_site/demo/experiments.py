@@ -80,7 +80,8 @@ LATENCY: Final = {
 }
 ANALYSIS: Final = {"engine": "sequential", "correction": "holm", "min_runtime_days": 7}
 
-ATTRIBUTES: Final = {"country": "DE"}
+COUNTRIES: Final = ("DE", "DE", "AT", "DE", "CH", "DE", "DE", "AT", "DE", "CH")
+PLANS: Final = ("basic", "pro", "basic")
 BATCH: Final = 5000
 
 EXPERIMENTS: Final = (
@@ -97,7 +98,7 @@ EXPERIMENTS: Final = (
             ],
             "targeting": [{"attribute": "country", "op": "in", "value": ["DE", "AT", "CH"]}],
             "metrics": [SUCCESS, COST, LATENCY],
-            "analysis": ANALYSIS,
+            "analysis": {**ANALYSIS, "segments": ["country", "plan"]},
             "exclusion_group": "support",
         },
         prefix="support-bot-user",
@@ -170,6 +171,7 @@ EXPERIMENTS: Final = (
                 "planned_looks": 5,
                 "cuped": True,
                 "min_runtime_days": 0,
+                "segments": ["country"],
             },
         },
         prefix="triage-user",
@@ -243,7 +245,10 @@ def _expose(
     wanted: DemoExperiment, experiment: Experiment, began: datetime, now: datetime, dice: random.Random
 ) -> dict[str, tuple[datetime, Behaviour]]:
     """Of the units whose exposure arrives, when each was exposed, and how units of its arm behave."""
-    units = [Unit(f"{wanted.prefix}-{number:03}", ATTRIBUTES) for number in range(1, wanted.units + 1)]
+    units = [
+        Unit(unit, _attributes(unit))
+        for unit in (f"{wanted.prefix}-{number:03}" for number in range(1, wanted.units + 1))
+    ]
     places = [variant["key"] for variant in wanted.definition["variants"]]
     exposed: dict[str, tuple[datetime, Behaviour]] = {}
     for unit in assign_units(experiment=experiment.pk, units=units, expose=False):
@@ -257,8 +262,18 @@ def _expose(
     return exposed
 
 
+def _attributes(unit: str) -> dict[str, str]:
+    """What is known of a unit: the same every time that it is asked for."""
+    number = int(unit.rpartition("-")[2])
+    known = {"country": COUNTRIES[number % len(COUNTRIES)]}
+    # Of some nobody knows what they pay for.
+    return known if number % 7 == 0 else {**known, "plan": PLANS[number % len(PLANS)]}
+
+
 def _report(experiment: Experiment, exposed: Mapping[str, tuple[datetime, Behaviour]]) -> None:
-    exposures = [Exposure(unit, attributes=ATTRIBUTES, occurred_at=at) for unit, (at, _) in exposed.items()]
+    exposures = [
+        Exposure(unit, attributes=_attributes(unit), occurred_at=at) for unit, (at, _) in exposed.items()
+    ]
     outcome = report_exposures(experiment=experiment.pk, exposures=exposures)
     if outcome.rejected:
         raise AssertionError(f"demo exposures were refused: {outcome.rejected[:3]}")

@@ -17,6 +17,7 @@ from unfold.widgets import (
 from agent_factory_site.common.errors import DomainError, FieldError, Invalid
 from research.domain.analysis_input import CORRECTIONS, DEFAULTS, ENGINES, SPENDINGS, STRATA
 from research.domain.definition_change import ALWAYS, TUNABLE, WHILE_OPEN
+from research.domain.segments import MAX_SEGMENTS
 from research.models import ExclusionGroup, Experiment
 from research.selectors.experiments import body_of
 
@@ -144,6 +145,12 @@ class ExperimentForm(forms.Form):
         help_text="Compare like with like, where CUPED does not apply.",
         widget=UnfoldAdminSelectWidget,
     )
+    segments = forms.CharField(
+        required=False,
+        help_text=f"Attributes, up to {MAX_SEGMENTS} with a comma between them: their value with the first exposure is "
+        "kept, and results are shown by it.",
+        widget=_text(placeholder="country, plan"),
+    )
     cuped = forms.BooleanField(
         label="CUPED",
         required=False,
@@ -155,7 +162,7 @@ class ExperimentForm(forms.Form):
     AUDIENCE: Final = ("coverage", "salt", "exclusion_group", "exclusion_share")
     ANALYSIS: Final = (
         "engine", "correction", "alpha", "power", "planned_looks", "spending", "tuning_n", "min_runtime_days",
-        "prior_mean", "prior_sd", "winsorize", "stratify", "cuped",
+        "prior_mean", "prior_sd", "winsorize", "stratify", "segments", "cuped",
     )  # fmt: skip
 
     def __init__(
@@ -238,6 +245,7 @@ class ExperimentForm(forms.Form):
             name: said[name] for name in ("engine", "correction", "spending", "cuped", *_NUMBERS)
         }
         analysis["stratify"] = said["stratify"] or None
+        analysis["segments"] = [name for each in said["segments"].split(",") if (name := each.strip())]
         analysis["prior"] = None
         if said["prior_mean"] is not None or said["prior_sd"] is not None:
             analysis["prior"] = {"mean": said["prior_mean"], "sd": said["prior_sd"]}
@@ -275,9 +283,10 @@ class ExperimentForm(forms.Form):
         return Invalid("invalid", "Some of what is written below cannot be: see the notes there.")
 
     def _placed(self, error: FieldError) -> bool:
-        if error.pointer.startswith("/analysis/prior"):
-            self.add_error("prior_mean", error.detail)
-            return True
+        for name, field in (("prior", "prior_mean"), ("segments", "segments")):
+            if error.pointer.startswith(f"/analysis/{name}"):
+                self.add_error(field, error.detail)
+                return True
         found = _ROW.match(error.pointer)
         if found is None:
             return False
@@ -312,6 +321,7 @@ def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: value for name, value in body.items() if not isinstance(value, (list, dict))},
         **analysis,
+        "segments": ", ".join(analysis.get("segments", ())),
         "prior_mean": prior.get("mean"),
         "prior_sd": prior.get("sd"),
     }

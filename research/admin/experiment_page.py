@@ -239,6 +239,8 @@ def _analysis(experiment: Experiment) -> list[tuple[str, str]]:
         found.append(("Cut off above", f"quantile {said['winsorize']:g}"))
     if said["stratify"] is not None:
         found.append(("Post-stratified by", STRATA_WORDS[said["stratify"]]))
+    if said["segments"]:
+        found.append(("Segments by", ", ".join(said["segments"])))
     if said["min_runtime_days"]:
         found.append(("At least", f"{said['min_runtime_days']} days"))
     return found

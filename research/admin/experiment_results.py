@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, cast
-from urllib.parse import urlencode
+from dataclasses import replace
+from typing import Any, Final
 
 from django.utils.safestring import SafeString
 
@@ -13,11 +12,9 @@ from agent_factory_site.common.charts import Effect, EffectGroup, forest_chart
 from research.domain.analysis_input import DEFAULTS, ENGINES
 from research.domain.statistics.bayesian import PEEKING
 from research.domain.statistics.health import Balance
-from research.domain.statistics.values import Engine
 from research.models import Metric
 from research.selectors.analysis import AnalysedResults
 from research.selectors.arm_data import health_of
-from research.selectors.segments import metric_segments
 
 from .effect_words import (
     chance_words,
@@ -32,6 +29,8 @@ from .effect_words import (
     size_words,
 )
 from .experiment_progress import looks_context, over_time_context
+from .experiment_segments import segments_context
+from .experiment_view import View
 from .experiment_words import badge, percent
 
 ENGINE_NAMES: Final = {
@@ -59,30 +58,6 @@ OUTCOMES: Final = {
     "undecided": ("undecided", ""),
     "undefined": ("unknown", ""),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What of the results is looked at: by query string ``phase``, ``engine`` and ``metric``."""
-
-    phase: int | None = None
-    engine: Engine | None = None
-    metric: str | None = None
-
-    @classmethod
-    def asked(cls, query: Mapping[str, str]) -> View:
-        """The view of a query string; an engine that there is not is left out."""
-        phase, engine, metric = (query.get(name, "") for name in ("phase", "engine", "metric"))
-        return cls(
-            int(phase) if phase.isdecimal() and len(phase) < 7 else None,
-            cast(Engine, engine) if engine in ENGINES else None,
-            metric or None,
-        )
-
-    def query(self, **changes: Any) -> str:
-        """The query string of this view with ``changes``; empty ones are left out."""
-        asked = {"phase": self.phase, "engine": self.engine, "metric": self.metric, **changes}
-        return "?" + urlencode({name: value for name, value in asked.items() if value})
 
 
 def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
@@ -121,8 +96,8 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
         "level": percent(1 - judged["alpha"]),
         "as_of": data.as_of,
         "analysis": found.analysis,
-        "json": export + view.query(metric=None),
-        "csv": export + view.query(metric=None, format="csv"),
+        "json": export + view.query(metric=None, by=None),
+        "csv": export + view.query(metric=None, by=None, format="csv"),
         "key": key,
         "forest": forest(found, shown, width=960),
         "forest_small": forest(found, shown, width=460),
@@ -133,7 +108,7 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
         "power_level": percent({**DEFAULTS, **data.experiment.analysis}["power"]),
         "time": over_time_context(found, primary),
         "looks": looks_context(found, primary),
-        "segments": _segments(found, chosen),
+        "segments": segments_context(found, chosen, view),
         "segment_metric": chosen,
         "health": _health(found),
     }
@@ -254,7 +229,7 @@ def _comparison(metric: Metric, one: Mapping[str, Any], outcome: str) -> dict[st
     }
 
 
-# --- Guardrails, power, segments, health --------------------------------------------------------
+# --- Guardrails, power, health --------------------------------------------------------
 
 
 def _guardrail(
@@ -297,25 +272,6 @@ def _power(metrics: Mapping[str, Metric], one: Mapping[str, Any]) -> dict[str, A
         "target": size_words(metric, one["target"]),
         "planned": one["planned"],
     }
-
-
-def _segments(found: AnalysedResults, metric: Metric) -> list[dict[str, Any]]:
-    rows = []
-    for segment in metric_segments(found, metric.key):
-        for place, one in enumerate(segment.comparisons):
-            rows.append(
-                {
-                    "words": segment.words if place == 0 else "",
-                    "span": len(segment.comparisons) if place == 0 else 0,
-                    "variant": one["variant"],
-                    "units": segment.units.get(one["variant"], 0),
-                    "baseline_units": segment.units.get(one["baseline"], 0),
-                    "effect": effect_words(metric, one["effect"]),
-                    "ci": interval_words(metric, one["ci"]),
-                    "reason": reason_words(one["undefined"]) if one["undefined"] else "",
-                }
-            )
-    return rows
 
 
 def _health(found: AnalysedResults) -> list[tuple[str, SafeString, str]]:

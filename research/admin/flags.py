@@ -17,9 +17,10 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from agent_factory_site.common.admin.base import ReadOnlyAdmin, holds_scope, refusals_as_messages
+from agent_factory_site.common.admin.base import refusals_as_messages
 from agent_factory_site.common.admin.filters import ChoiceFilter
 from agent_factory_site.common.admin.service_form import service_form_page
+from agent_factory_site.common.admin.steps import KeptRowsAdmin
 from agent_factory_site.common.errors import Invalid
 from agent_factory_site.common.selectors.audit_events import find_audit_events
 from agent_factory_site.common.templatetags.agent_factory import ago
@@ -69,10 +70,11 @@ class KindFilter(ChoiceFilter):
 
 
 @admin.register(FeatureFlag)
-class FeatureFlagAdmin(ReadOnlyAdmin):
+class FeatureFlagAdmin(KeptRowsAdmin):
     """Flags are made, changed and switched through their services."""
 
     scopes: ClassVar = {"view": "research:read"}
+    write_scope = "research:write"
 
     list_display = (
         "shown_key",
@@ -95,29 +97,13 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
     actions_list = ("make",)
     actions_detail = ("edit", "enable", "disable", "archive")
 
-    def _may_write(self, request: HttpRequest) -> bool:
-        return holds_scope(request, "research:write") or request.user.has_perm("research.change_featureflag")
-
-    def _is(self, object_id: Any, **state: Any) -> bool:
-        return (
-            object_id is None or FeatureFlag.objects.filter(pk=object_id, archived_at=None, **state).exists()
-        )
-
-    def has_make_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Whether the person may make flags."""
-        return self._may_write(request)
-
-    def has_edit_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Whether the person may change this one."""
-        return self._may_write(request) and self._is(object_id)
-
     def has_enable_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whether it can be switched on."""
-        return self._may_write(request) and self._is(object_id, enabled=False)
+        return self.may_change(request, object_id, enabled=False)
 
     def has_disable_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whether it can be switched off."""
-        return self._may_write(request) and self._is(object_id, enabled=True)
+        return self.may_change(request, object_id, enabled=True)
 
     @display(description="Flag")
     def shown_key(self, flag: FeatureFlag) -> SafeString:
@@ -177,7 +163,7 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
             request,
             form=FlagForm,
             perform=lambda form: self._made(request, form),
-            permitted=self._may_write(request),
+            permitted=self.may_write(request),
             title="New flag",
             intro="Rules are asked in order, then the experiment; the default variant is for everyone else.",
             submit="Make the flag",
@@ -191,7 +177,7 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
         except Invalid as error:
             raise in_words(error) from None
         messages.success(request, f"The flag {flag.key} is {state_of(flag)}.")
-        return HttpResponseRedirect(reverse("admin:research_featureflag_change", args=[flag.pk]))
+        return HttpResponseRedirect(self.page_of(flag.pk))
 
     @action(description="Change", icon="edit", permissions=["edit"], url_path="edit")
     def edit(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
@@ -205,7 +191,7 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
             title=f"Change {flag.key}",
             intro="A change holds from the next request on.",
             submit="Change the flag",
-            cancel_url=reverse("admin:research_featureflag_change", args=[flag.pk]),
+            cancel_url=self.page_of(flag.pk),
             extra={"grid": True},
         )
 
@@ -215,7 +201,7 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
         except Invalid as error:
             raise in_words(error) from None
         messages.success(request, f"The flag {flag.key} is changed.")
-        return HttpResponseRedirect(reverse("admin:research_featureflag_change", args=[flag.pk]))
+        return HttpResponseRedirect(self.page_of(flag.pk))
 
     @action(
         description="Switch on",
@@ -231,7 +217,7 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
     def enable(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         with refusals_as_messages(request):
             messages.success(request, f"{enable_flag(flag_id=UUID(object_id))} is on.")
-        return self._back_to(object_id)
+        return self.back_to(object_id)
 
     @action(
         description="Switch off",
@@ -247,7 +233,7 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
     def disable(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         with refusals_as_messages(request):
             messages.success(request, f"{disable_flag(flag_id=UUID(object_id))} is off.")
-        return self._back_to(object_id)
+        return self.back_to(object_id)
 
     @action(
         description="Archive",
@@ -264,8 +250,4 @@ class FeatureFlagAdmin(ReadOnlyAdmin):
     def archive(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         with refusals_as_messages(request):
             messages.success(request, f"{archive_flag(flag_id=UUID(object_id))} is archived.")
-        return self._back_to(object_id)
-
-    def _back_to(self, object_id: str) -> HttpResponse:
-        url = reverse("admin:research_featureflag_change", args=[object_id])
-        return HttpResponse(headers={"HX-Redirect": url})
+        return self.back_to(object_id)

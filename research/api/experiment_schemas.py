@@ -12,6 +12,7 @@ from agent_factory_site.common.api.serializers import StrictSerializer
 from research.domain.analysis_input import CORRECTIONS, ENGINES, SPENDINGS, STRATA
 from research.domain.decision import OUTCOMES
 from research.domain.metric_input import AGGREGATES, DIRECTIONS, KINDS, MISSING, ROLES, SCALES
+from research.domain.segments import MAX_SEGMENTS
 from research.domain.targeting import OPERATORS
 from research.models import Experiment
 from research.selectors.experiments import STATES, body_of, current_phase, free_share, variant_body
@@ -91,6 +92,13 @@ ANALYSIS: Final[Any] = {
             "type": ["string", "null"],
             "enum": [*STRATA, None],
             "description": "Compare like with like: within days of first exposure, or groups of the covariate.",
+        },
+        "segments": {
+            "type": "array",
+            "maxItems": MAX_SEGMENTS,
+            "items": {"type": "string", "maxLength": 100},
+            "description": "Attributes whose value with the first exposure is kept, so that results can be told apart "
+            "by it.",
         },
         "min_runtime_days": {"type": "integer"},
     },

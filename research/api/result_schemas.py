@@ -52,8 +52,9 @@ class ResultsQuery(StrictSerializer):
 
     segment = serializers.CharField(
         required=False,
-        max_length=100,
-        help_text="covariate:none, covariate:low, covariate:high or day:<date>.",
+        max_length=220,
+        help_text="covariate:none, covariate:low, covariate:high, day:<date>, or attribute:<name>=<value> with an "
+        "attribute of the experiment's analysis. Comparisons and arms of metrics are then those within it.",
     )
 
     format = serializers.ChoiceField(
@@ -309,6 +310,9 @@ class ResultsSchema(serializers.Serializer):
     experiment = serializers.CharField()
     state = serializers.CharField()
     phase = serializers.IntegerField(allow_null=True)
+    segment = serializers.CharField(
+        allow_null=True, help_text="What arms and comparisons are of; all units where null."
+    )
     as_of = serializers.DateTimeField()
     units = serializers.DictField(child=serializers.IntegerField())
     exposures = ExposureDaySchema(many=True)

@@ -197,6 +197,7 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
         "experiment": data.experiment.key,
         "state": data.experiment.state,
         "phase": None if data.phase is None else data.phase.number,
+        "segment": analysed.segment,
         "as_of": data.as_of.isoformat(),
         "units": {keys[variant]: count for variant, count in data.units.items()},
         "exposures": [
@@ -210,7 +211,13 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
         "verdict": judged["verdict"],
         "guardrails": judged["guardrails"],
         "power": judged.get("power", []),
-        "metrics": [_metric(each, judged["comparisons"].get(each.metric.key, [])) for each in found.metrics],
+        "metrics": [
+            {
+                **_metric(each, judged["comparisons"].get(each.metric.key, [])),
+                **_within(judged, each.metric.key),
+            }
+            for each in found.metrics
+        ],
         "analysis": None if analysed.analysis is None else analysis_json(analysed.analysis),
         "looks": {
             "taken": [
@@ -251,11 +258,19 @@ def analysis_json(row: Analysis) -> dict[str, Any]:
         "id": str(row.pk),
         "as_of": row.as_of.isoformat(),
         "method_version": row.method_version,
-        "segments": sorted(row.inputs["segments"]),
+        "segments": [
+            *sorted(row.inputs["segments"]),
+            *(name for name, _ in row.inputs.get("attributes", ())),
+        ],
         "caps": row.inputs["caps"],
         "information": row.result["information"],
         "over_time": row.result["over_time"],
     }
+
+
+def _within(judged: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The arms of a segment, in the place of the whole ones."""
+    return {"arms": judged["arms"][metric]} if "arms" in judged else {}
 
 
 def _metric(result: MetricResult, compared: list[dict[str, Any]]) -> dict[str, Any]:

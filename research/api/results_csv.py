@@ -10,8 +10,8 @@ from typing import Any, Final
 from django.http import HttpResponse
 
 COLUMNS: Final = (
-    "experiment", "phase", "as_of", "engine", "alpha", "verdict", "metric", "kind", "role", "variant", "baseline",
-    "variant_n", "variant_estimate", "variant_sd", "baseline_n", "baseline_estimate", "baseline_sd",
+    "experiment", "phase", "segment", "as_of", "engine", "alpha", "verdict", "metric", "kind", "role", "variant",
+    "baseline", "variant_n", "variant_estimate", "variant_sd", "baseline_n", "baseline_estimate", "baseline_sd",
     "effect", "ci_low", "ci_high", "relative_effect", "relative_ci_low", "relative_ci_high",
     "p_value", "p_adjusted", "method", "cuped_theta", "cuped_variance_reduction", "cuped_raw_effect",
     "cuped_raw_ci_low", "cuped_raw_ci_high", "chance_to_beat", "expected_loss",
@@ -41,7 +41,7 @@ def _cells(
 ) -> list[object]:
     cuped = one["cuped"] or dict.fromkeys(("theta", "variance_reduction", "raw_effect", "raw_ci"))
     found: list[object] = [
-        *(rendered[name] for name in ("experiment", "phase", "as_of", "engine", "alpha")),
+        *(rendered[name] for name in ("experiment", "phase", "segment", "as_of", "engine", "alpha")),
         rendered["verdict"]["code"],
         *(metric[name] for name in ("key", "kind", "role")),
         one["variant"],

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from agent_factory_site.common.errors import FieldError
 
+from .segments import parse_segments
 from .values import is_number
 
 ENGINES: Final = ("sequential", "fixed", "group_sequential", "bayesian")
@@ -25,6 +26,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "prior": None,
     "winsorize": None,
     "stratify": None,
+    "segments": [],
     "min_runtime_days": 0,
 }
 _CHOICES: Final = {
@@ -39,7 +41,7 @@ _BETWEEN: Final = {"alpha": (0.0, 0.5), "power": (0.0, 1.0), "winsorize": (0.0, 
 
 def parse_analysis(value: object, errors: list[FieldError]) -> dict[str, Any]:
     """The settings with every default filled in; ``prior`` is a normal one of the relative lift, or None."""
-    found = dict(DEFAULTS)
+    found = {**DEFAULTS, "segments": []}
     if not isinstance(value, Mapping):
         errors.append(FieldError("/analysis", "not_an_object", "Must be an object."))
         return found
@@ -49,6 +51,8 @@ def parse_analysis(value: object, errors: list[FieldError]) -> dict[str, Any]:
             errors.append(FieldError(pointer, "unknown_field", "There is no such field."))
         elif item is None and DEFAULTS[name] is None:
             continue
+        elif name == "segments":
+            found[name] = parse_segments(item, pointer, errors)
         elif (fault := _fault(name, item)) is not None:
             errors.append(FieldError(pointer, *fault))
         else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .analysis_rules import Judged
 from .statistics.detectable import power_so_far
+from .statistics.look_paths import LookPoint
 from .statistics.noninferiority import Guardrail
 from .statistics.results import Comparison, MetricResult, Settings
 from .statistics.values import Interval, Undefined
@@ -96,7 +97,10 @@ def guardrails_json(results: Sequence[MetricResult]) -> list[dict[str, Any]]:
 
 
 def look_json(results: Sequence[MetricResult]) -> dict[str, Any] | None:
-    """The group sequential look that was taken: its boundary in z, alpha spent by it, and z of the primary metric."""
+    """The group sequential look that was taken: its boundary in z, alpha spent by it, and z of the primary metric.
+
+    ``points`` by metric and variant: the share at which its spending was asked, and the information that it had.
+    """
     taken = [
         (one.variant, one.look)
         for result in results
@@ -110,8 +114,29 @@ def look_json(results: Sequence[MetricResult]) -> dict[str, Any] | None:
     return {
         "boundary": finite(first.boundary),
         "spent": finite(first.spent),
-        "arms": {name: {"z": finite(look.z), "crossed": look.crossed} for name, look in taken},
+        "arms": {
+            name: {"z": finite(look.z), "boundary": finite(look.boundary), "crossed": look.crossed}
+            for name, look in taken
+        },
+        "points": {
+            result.metric.key: {
+                one.variant: list(one.look.point) for one in result.comparisons if one.look is not None
+            }
+            for result in results
+        },
     }
+
+
+def seen_at(looks: Sequence[Mapping[str, Any] | None]) -> dict[tuple[str, str], tuple[LookPoint, ...]]:
+    """What each comparison saw at ``looks`` (:func:`look_json`), by metric and variant; those that were not seen at
+    every one of them are left out.
+    """
+    found: dict[tuple[str, str], list[LookPoint]] = {}
+    for look in looks:
+        for metric, arms in ((look or {}).get("points") or {}).items():
+            for variant, point in arms.items():
+                found.setdefault((metric, variant), []).append(LookPoint(*point))
+    return {key: tuple(points) for key, points in found.items() if len(points) == len(looks)}
 
 
 def power_json(results: Sequence[MetricResult], settings: Settings) -> list[dict[str, Any]]:
@@ -128,6 +153,27 @@ def power_json(results: Sequence[MetricResult], settings: Settings) -> list[dict
         }
         for one in power_so_far(results, settings)
     ]
+
+
+def estimates_json(judged: Judged) -> dict[str, Any]:
+    """The arms of every metric by themselves, as the results have them."""
+    return {
+        result.metric.key: [
+            {
+                "variant": arm.variant,
+                "n": arm.n,
+                "estimate": finite(arm.estimate),
+                "sd": finite(arm.sd),
+                "undefined": Undefined("empty_arm").text
+                if not arm.n
+                else Undefined("one_unit").text
+                if arm.n == 1
+                else None,
+            }
+            for arm in result.arms
+        ]
+        for result in judged.results
+    }
 
 
 def judged_json(judged: Judged) -> dict[str, Any]:

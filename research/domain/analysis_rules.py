@@ -9,6 +9,7 @@ from typing import Any
 from .analysis_input import DEFAULTS
 from .statistics.bayesian import NormalPrior
 from .statistics.comparison import compare_all, correct
+from .statistics.look_paths import LookPoint
 from .statistics.results import ArmData, Metric, MetricResult, Settings
 from .statistics.spending import Spending
 from .statistics.values import Engine
@@ -45,6 +46,7 @@ def settings_of(
     alpha: float | None = None,
     looks: tuple[float, ...] = (),
     final: bool = False,
+    seen: Mapping[tuple[str, str], tuple[LookPoint, ...]] | None = None,
 ) -> Settings:
     """The settings an experiment states, with the defaults; ``engine`` and ``alpha`` in the place of its own."""
     said = {**DEFAULTS, **analysis}
@@ -60,6 +62,8 @@ def settings_of(
         spending=Spending(said["spending"]),
         looks=looks,
         final_look=final,
+        planned_looks=said["planned_looks"],
+        seen=seen,
     )
 
 

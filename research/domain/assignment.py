@@ -62,7 +62,7 @@ class Definition:
 
     ``arms[0]`` is the baseline. ``phase`` is the id of the open phase, None before the start, ``state`` the hash
     state of its seed, ``since`` its beginning, ``ranges`` those of the arms. ``phases`` maps ids of all phases to
-    their numbers, ``overrides`` units to arms.
+    their numbers, ``overrides`` units to arms; ``segments`` are the attributes that are kept of a unit.
     """
 
     id: UUID
@@ -78,6 +78,7 @@ class Definition:
     namespace: Namespace | None = None
     overrides: Mapping[str, int] = field(default_factory=dict)
     since: datetime | None = None
+    segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

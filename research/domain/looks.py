@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .statistics.group_sequential import drift_for_power
+from .statistics.comparison import planned_information
 from .statistics.results import Comparison, MetricResult, Settings
 
 
@@ -22,15 +22,12 @@ class DueLook:
 
 def information_fraction(one: Comparison, settings: Settings, looks: int) -> float | None:
     """``(1 / SE^2) / (drift / mde)^2``; None without an mde or where the effect has no standard error yet."""
-    if not one.metric.mde or not one.standard_error or one.arms is None:
+    if not one.standard_error or one.arms is None:
         return None
-    target = one.metric.mde
-    if one.metric.mde_scale == "relative":
-        target *= abs(one.arms[0].mean)
-    if not target:
+    planned = planned_information(one.metric, one.arms[0].mean, replace(settings, planned_looks=looks))
+    if planned is None:
         return None
-    drift = drift_for_power(looks, settings.alpha, settings.power, settings.spending)
-    fraction = (target / one.standard_error / drift) ** 2
+    fraction = 1 / one.standard_error**2 / planned
     return fraction if math.isfinite(fraction) else None
 
 

@@ -37,7 +37,8 @@ class UnitTable:
 
     ``entities`` are their numbers in ascending order and ``order`` where each of these units has its place.
     ``values`` has per source a column for each way to take its value (``rule.aggregate``) and the covariate where
-    there is one, NaN where a unit has none; ``events`` per quantile the unit's place and the value of each result.
+    there is one, NaN where a unit has none; ``events`` per quantile the unit's place and the value of each result;
+    ``attributes`` per attribute that segments are told apart by the number of each unit's value.
     """
 
     entities: Integers
@@ -47,6 +48,7 @@ class UnitTable:
     variants: tuple[str, ...]
     values: dict[str, dict[str, Floats]] = field(default_factory=dict)
     events: dict[str, tuple[Integers, Floats]] = field(default_factory=dict)
+    attributes: dict[str, Integers] = field(default_factory=dict)
 
     def places(self, entities: Integers) -> tuple[Integers, Mask | None]:
         """Places of those units that are in the table, and which these are; None for all."""

@@ -1,5 +1,5 @@
-from .analysis import Analysis, Look
-from .assignment import Assignment, DefinitionRevision, ExposureDay, Holdout, Override
+from .analysis import Analysis, AnalysisSegment, Look
+from .assignment import Assignment, DefinitionRevision, ExposureDay, Holdout, Override, SegmentValue
 from .exclusion_group import ExclusionGroup
 from .experiment import Experiment, Phase, RunningPeriod, Variant
 from .flag import FeatureFlag
@@ -18,6 +18,7 @@ from .results import (
 
 __all__ = [
     "Analysis",
+    "AnalysisSegment",
     "ArmSums",
     "Assignment",
     "DefinitionRevision",
@@ -38,6 +39,7 @@ __all__ = [
     "ResultRevision",
     "ResultSource",
     "RunningPeriod",
+    "SegmentValue",
     "UnitMetric",
     "Variant",
 ]

@@ -43,6 +43,30 @@ class Analysis(models.Model):
         return f"{self.experiment_id} {self.as_of:%Y-%m-%d %H:%M}"
 
 
+class AnalysisSegment(models.Model):
+    """What an analysis found of one segment by an attribute, as its ``inputs`` have the whole.
+
+    Kept for the last analysis of a phase and for those that looks were taken at.
+    """
+
+    audit_exempt = "worked out from the units; part of the audit event of its analysis"
+
+    analysis = models.ForeignKey(
+        Analysis, on_delete=models.PROTECT, related_name="attribute_segments", db_index=False
+    )
+    name = models.CharField(max_length=220)
+    inputs = models.JSONField()
+
+    class Meta:
+        ordering = ["analysis", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["analysis", "name"], name="research_analysis_segment"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Look(models.Model):
     """A planned look that was taken: which analysis it saw, and at which share of the planned information.
 

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.models import AuditedModel, Entity
+from research.domain.segments import FIRST, MAX_VALUES
 
 from .experiment import Experiment, Phase, Variant
 
@@ -20,7 +21,8 @@ class Assignment(models.Model):
 
     Units are named through ``Entity``. ``override`` marks a unit whose arm somebody chose: it is left out
     of the analysis. ``double_exposed`` marks one that was reported as served another arm as well: it stays in
-    this one, where it was seen first.
+    this one, where it was seen first. ``segments`` are the values that the attributes named by the experiment had
+    with the first exposure, as numbers of ``SegmentValue``, packed (``domain/segments.py``).
     """
 
     audit_exempt = "one row for each exposed unit, written by programs; never changed but for its marks"
@@ -41,9 +43,41 @@ class Assignment(models.Model):
     first_exposed_at = models.DateTimeField()
     override = models.BooleanField(default=False)
     double_exposed = models.BooleanField(default=False, db_default=False)
+    segments = models.BigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return f"{self.experiment_id} {self.entity_id}"
+
+
+class SegmentValue(models.Model):
+    """A value of an attribute that an experiment tells segments by, with the number that stands for it.
+
+    Never changed: numbers are given in the order in which values are met, to the first few of them.
+    """
+
+    audit_exempt = "a number for a value of an attribute, given with the first unit that has it"
+
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.PROTECT, related_name="segment_values", db_index=False
+    )
+    attribute = models.CharField(max_length=100)
+    code = models.SmallIntegerField()
+    value = models.CharField(max_length=100)
+
+    class Meta:
+        ordering = ["experiment", "attribute", "code"]
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "attribute", "code"], name="research_segment_code"),
+            models.UniqueConstraint(
+                fields=["experiment", "attribute", "value"], name="research_segment_value"
+            ),
+            models.CheckConstraint(
+                condition=Q(code__gte=FIRST, code__lt=FIRST + MAX_VALUES), name="research_segment_few"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.attribute}={self.value}"
 
 
 class ExposureDay(models.Model):

@@ -10,12 +10,13 @@ from typing import Any, Final
 from agent_factory_site.common.db.snapshot import snapshot
 from agent_factory_site.common.errors import Invalid
 from research.domain.analysis_inputs import arms_of
-from research.domain.analysis_json import judged_json, verdict_json
-from research.domain.analysis_rules import Measure, judge, settings_of
+from research.domain.analysis_json import estimates_json, judged_json, seen_at, verdict_json
+from research.domain.analysis_rules import Judged, Measure, judge, settings_of
 from research.domain.looks import next_planned
+from research.domain.segments import PREFIX, attribute_of
 from research.domain.statistics.values import Engine
 from research.domain.statistics.verdict import decide
-from research.models import Analysis, Look
+from research.models import Analysis, AnalysisSegment, Look
 
 from .arm_data import health_of, live_measures, progress_of
 from .results import ExperimentResults, PhaseData, read_results
@@ -28,7 +29,8 @@ class AnalysedResults:
     """Units, sums and exposures as they are now, and what they come to (``analysis_json.judged_json``).
 
     ``analysis`` is the last reading of all units: what quantiles, winsorised metrics and segments are as of.
-    ``looks`` are those taken, with the share at which the next is due; what a look saw stays as it was.
+    ``looks`` are those taken, with the share at which the next is due; what a look saw stays as it was. Of a
+    ``segment`` the comparisons and ``judged["arms"]`` are those within it.
     """
 
     results: ExperimentResults
@@ -36,6 +38,7 @@ class AnalysedResults:
     analysis: Analysis | None
     looks: list[Look]
     next_look: float | None
+    segment: str | None = None
 
 
 def analysed_results(
@@ -51,11 +54,11 @@ def analysed_results(
     A fixed number of statements. Raises :class:`NotFound` for an experiment or a phase that there is not,
     :class:`Invalid` for a segment that cannot be.
     """
-    if segment is not None:
-        _check_segment(segment)
     with snapshot():
         found = read_results(name, phase)
         data = found.data
+        if segment is not None:
+            _check_segment(segment, data.experiment.analysis.get("segments", ()))
         analysis = latest_analysis(data)
         looks = _looks(data)
         chosen = settings_of(data.experiment.analysis, engine=engine, alpha=alpha)
@@ -67,14 +70,14 @@ def analysed_results(
                 judged = {**judged, "verdict": verdict_json(now)}
         else:
             measures = measures_of(data, analysis, segment)
-            judged = judged_json(
-                judge(measures, chosen, health_of(data), progress_of(data), stopped_arms(data))
+            judged = _judged_json(
+                judge(measures, chosen, health_of(data), progress_of(data), stopped_arms(data)), segment
             )
     planned = None
     if data.experiment.analysis.get("engine") == "group_sequential" and not (looks and looks[-1].final):
         count = int(data.experiment.analysis.get("planned_looks", 5))
         planned = next_planned([look.fraction for look in looks], count)
-    return AnalysedResults(found, judged, analysis, looks, planned)
+    return AnalysedResults(found, judged, analysis, looks, planned, segment)
 
 
 def latest_analysis(data: PhaseData) -> Analysis | None:
@@ -109,9 +112,18 @@ def _at_look(
         alpha=alpha,
         looks=tuple(look.fraction for look in looks),
         final=last.final,
+        # Those of a segment are others, and go by the clock of all.
+        seen=None if segment is not None else seen_at([look.analysis.result.get("look") for look in looks]),
     )
     measures = _stored_measures(data, last.analysis, segment)
-    return judged_json(judge(measures, settings, health_of(data), progress_of(data), stopped_arms(data)))
+    return _judged_json(
+        judge(measures, settings, health_of(data), progress_of(data), stopped_arms(data)), segment
+    )
+
+
+def _judged_json(judged: Judged, segment: str | None) -> dict[str, Any]:
+    found = judged_json(judged)
+    return found if segment is None else {**found, "arms": estimates_json(judged)}
 
 
 def measures_of(data: PhaseData, analysis: Analysis | None, segment: str | None) -> list[Measure]:
@@ -130,13 +142,19 @@ def _stored_measures(data: PhaseData, analysis: Analysis | None, segment: str | 
     metrics = inputs.get("metrics", {})
     if segment is not None:
         metrics = inputs.get("segments", {}).get(segment, {})
+        if segment.startswith(PREFIX):
+            row = AnalysisSegment.objects.filter(analysis=analysis, name=segment).first()
+            metrics = {} if row is None else row.inputs
     return [
         Measure(measure.metric, measure.variants, arms_of(metrics.get(measure.metric.key), measure.variants))
         for measure in live_measures(data)
     ]
 
 
-def _check_segment(segment: str) -> None:
+def _check_segment(segment: str, attributes: Sequence[str]) -> None:
+    named = attribute_of(segment)
+    if named is not None and named[0] in attributes:
+        return
     kind, _, rest = segment.partition(":")
     if segment in GROUPS:
         return
@@ -147,5 +165,8 @@ def _check_segment(segment: str) -> None:
             pass
         else:
             return
-    detail = f"Is {', '.join(GROUPS)}, or day:2026-11-20."
+    detail = (
+        f"Is {', '.join(GROUPS)}, day:2026-11-20, or attribute:<name>=<value> of an attribute of the analysis"
+    )
+    detail += f" ({', '.join(attributes)})." if attributes else ", which names none."
     raise Invalid.field_error("?segment", "unknown_segment", detail)

@@ -136,4 +136,5 @@ def definition_of(
         namespace=namespace,
         overrides={unit: place[variant] for unit, variant in overrides.items()},
         since=phase.started_at if phase is not None else None,
+        segments=tuple(row.analysis.get("segments", ())),
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agent_factory_site.common.db.columns import Kind, number_columns
 from research.domain.arm_totals import QUANTILE
+from research.domain.segments import BITS
 from research.domain.unit_table import UnitTable, unit_table
 from research.models import Assignment, ResultEvent, UnitMetric
 
@@ -44,13 +45,16 @@ def read_units(data: PhaseData, tick: Tick = lambda: None) -> UnitTable:
     if phase is None:
         none = np.empty(0, np.int64)
         return unit_table(none, none, none, names)
-    entities, variants, days = _assigned(
-        Assignment.objects.filter(experiment=experiment, phase=phase, override=False), tick
-    )
+    attributes = data.experiment.analysis.get("segments", ())
+    rows = Assignment.objects.filter(experiment=experiment, phase=phase, override=False)
+    entities, variants, days, *packed = _assigned(rows, ("segments",) if attributes else (), tick)
     arms = np.zeros_like(variants)
     for place, variant in enumerate(data.variants):
         arms[variants == variant.pk] = place
     table = unit_table(entities, arms, days, names)
+    for bit, attribute in enumerate(attributes):
+        table.attributes[attribute] = np.empty_like(entities)
+        table.attributes[attribute][table.order] = packed[0] >> (BITS * bit) & ((1 << BITS) - 1)
     rules = metric_rules(experiment)
     numbers = {key: number for number, key in source_keys(experiment).items()}
     columns: dict[str, set[str]] = {}
@@ -69,22 +73,23 @@ def read_units(data: PhaseData, tick: Tick = lambda: None) -> UnitTable:
     return table
 
 
-def _assigned(rows: QuerySet[Assignment], tick: Tick) -> tuple[Integers, Integers, Integers]:
-    """Unit, variant and day of first exposure, in the order of units."""
-    parts = [[np.empty(0, np.int64)] * 3]
+def _assigned(rows: QuerySet[Assignment], others: tuple[str, ...], tick: Tick) -> list[Integers]:
+    """Unit, variant, day of first exposure and ``others``, in the order of units."""
+    whole: Kind = "whole"
+    kinds: list[Kind] = [whole, whole, "day", *[whole] * len(others)]
+    parts = [[np.empty(0, np.int64)] * len(kinds)]
     after = -1
     while True:
         chosen = rows.filter(entity_id__gt=after).order_by("entity_id")[:UNITS]
         part = number_columns(
-            chosen.values_list("entity_id", "variant_id", "first_exposed_at"), ("whole", "whole", "day")
+            chosen.values_list("entity_id", "variant_id", "first_exposed_at", *others), kinds
         )
         parts.append(part)
         tick()
         if len(part[0]) < UNITS:
             break
         after = int(part[0][-1])
-    entities, variants, days = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return entities, variants, days
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def _values(table: UnitTable, rows: QuerySet[UnitMetric], wanted: list[str], tick: Tick) -> dict[str, Floats]:

@@ -17,7 +17,7 @@ from agent_factory_site.common.errors import Conflict, DomainError
 from agent_factory_site.common.models import Job
 from agent_factory_site.common.services.jobs import JobContext, enqueue
 from research.domain.analysis_inputs import metrics_json
-from research.domain.analysis_json import judged_json
+from research.domain.analysis_json import judged_json, seen_at
 from research.domain.analysis_rules import Judged, Measure, judge, settings_of
 from research.domain.arm_totals import QUANTILE
 from research.domain.looks import DueLook, due_look, progress
@@ -25,7 +25,7 @@ from research.domain.over_time import over_time
 from research.domain.statistics.results import METHOD_VERSION, ArmData
 from research.domain.statistics.verdict import breaches
 from research.domain.unit_table import far_off
-from research.models import Analysis, Experiment, Look
+from research.models import Analysis, AnalysisSegment, Experiment, Look
 from research.selectors.analysis import stopped_arms
 from research.selectors.arm_data import health_of, measured, progress_of
 from research.selectors.experiments import find_experiment, get_experiment
@@ -108,8 +108,9 @@ def analyse_experiment(*, experiment: UUID | str, tick: Tick = lambda: None) -> 
     ]
     stopped = stopped_arms(data)
 
-    def judged_at(looks: tuple[float, ...], *, final: bool) -> Judged:
-        settings = settings_of(data.experiment.analysis, looks=looks, final=final)
+    def judged_at(looks: tuple[float, ...], *, final: bool, taken: Sequence[Look] = ()) -> Judged:
+        seen = seen_at([look.analysis.result.get("look") for look in taken])
+        settings = settings_of(data.experiment.analysis, looks=looks, final=final, seen=seen)
         return judge(measures, settings, health, progress_, stopped)
 
     row = retry_conflicts(lambda: _store(data, units, judged_at, stopped))
@@ -136,7 +137,8 @@ def _store(
         judged = judged_at((), final=False)
         due, fraction = None, None
         if judged.settings.engine == "group_sequential":
-            taken = list(Look.objects.filter(phase=data.phase).order_by("number"))
+            rows = Look.objects.filter(phase=data.phase).select_related("analysis").defer("analysis__inputs")
+            taken = list(rows.order_by("number"))
             fractions = tuple(look.fraction for look in taken)
             looks = int(data.experiment.analysis.get("planned_looks", 5))
             fraction = progress(judged.results, judged.settings, looks, stopped)
@@ -144,7 +146,7 @@ def _store(
             if not any(look.final for look in taken):
                 due = due_look(fraction, fractions, looks, ended=ended)
             if due is not None:
-                judged = judged_at((*fractions, due.fraction), final=due.final)
+                judged = judged_at((*fractions, due.fraction), final=due.final, taken=taken)
         made = Analysis(
             experiment=row,
             phase=data.phase,
@@ -157,6 +159,7 @@ def _store(
         made.save(force_insert=True)
         if due is not None:
             _take(made, due)
+        _put_segments(made, units)
         record_audit(
             action="analyse",
             target_type="research.Experiment",
@@ -177,6 +180,16 @@ def _take(made: Analysis, due: DueLook) -> None:
     ).save(force_insert=True)
 
 
+def _put_segments(made: Analysis, units: UnitArms) -> None:
+    """In the place of those of the analysis before, unless a look saw them."""
+    stored = AnalysisSegment.objects.filter(analysis__phase=made.phase, analysis__look=None)
+    stored.delete()
+    AnalysisSegment.objects.bulk_create(
+        AnalysisSegment(analysis=made, name=name, inputs=metrics_json(metrics))
+        for name, metrics in units.attributes.items()
+    )
+
+
 def _inputs(data: PhaseData, units: UnitArms) -> dict[str, Any]:
     return {
         "variants": list(units.variants),
@@ -184,6 +197,8 @@ def _inputs(data: PhaseData, units: UnitArms) -> dict[str, Any]:
         "metrics": metrics_json(units.metrics),
         "segments": {name: metrics_json(metrics) for name, metrics in units.segments.items()},
         "caps": units.caps,
+        # A list, because PostgreSQL keeps no order of names.
+        **({"attributes": list(units.attribute_units.items())} if units.attribute_units else {}),
     }
 
 

@@ -29,18 +29,26 @@ from research.selectors.definitions import definitions, no_such_experiment, reme
 
 from .double_exposure import mark_double_exposures
 from .exposure_counts import exposed
+from .segment_values import packed_units
 
 MAX_UNITS: Final = 10_000
 CLOCKS_APART: Final = timedelta(minutes=5)
 """How far in the future an exposure may be said to have been."""
 OTHER_VARIANT: Final = ("other_variant", "The unit is in another arm.")
-_COLUMNS: Final = ("experiment_id", "entity_id", "variant_id", "phase_id", "first_exposed_at", "override")
-_TYPES: Final = ("uuid", "bigint", "bigint", "bigint", "timestamptz", "boolean")
+_COLUMNS: Final[tuple[str, ...]] = (
+    "experiment_id",
+    "entity_id",
+    "variant_id",
+    "phase_id",
+    "first_exposed_at",
+    "override",
+)
+_TYPES: Final[tuple[str, ...]] = ("uuid", "bigint", "bigint", "bigint", "timestamptz", "boolean")
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit to assign: ``attributes`` are what targeting rules ask for."""
+    """A unit to assign: ``attributes`` are what targeting rules ask for and segments are told apart by."""
 
     id: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -101,10 +109,12 @@ def assign_units(*, experiment: UUID | str, units: Sequence[Unit], expose: bool 
     decisions = _decide(definition, units, sticky, known.holdout)
     if expose:
         fresh: dict[str, Decision] = {}
+        said: dict[str, Mapping[str, Any]] = {}
         for unit, decision in zip(units, decisions):
             if decision.is_new:
                 fresh.setdefault(unit.id, decision)
-        taken = _expose(definition, fresh, timezone.now(), {}) if fresh else {}
+                said.setdefault(unit.id, unit.attributes)
+        taken = _expose(definition, fresh, timezone.now(), {}, said) if fresh else {}
         if taken:
             again = _decide(definition, units, {**sticky, **taken}, known.holdout)
             decisions = [new if unit.id in taken else old for unit, old, new in zip(units, decisions, again)]
@@ -148,6 +158,7 @@ def report_exposures(*, experiment: UUID | str, exposures: Sequence[Exposure]) -
     sticky = stored_units(definition.id, definition.unit, {each.unit for each in exposures}).sticky
     fresh: dict[str, Decision] = {}
     moments: dict[str, datetime] = {}
+    said: dict[str, Mapping[str, Any]] = {}
     rejected: list[Refused] = []
     stated: dict[str, str] = {}
     elsewhere: dict[str, str] = {}
@@ -163,12 +174,12 @@ def report_exposures(*, experiment: UUID | str, exposures: Sequence[Exposure]) -
         elif not decision.is_new or each.unit in fresh:
             duplicates += 1
         else:
-            fresh[each.unit] = decision
+            fresh[each.unit], said[each.unit] = decision, each.attributes
             if each.variant is not None:
                 stated[each.unit] = each.variant
             if each.occurred_at is not None:
                 moments[each.unit] = each.occurred_at
-    taken = _expose(definition, fresh, now, moments) if fresh else {}
+    taken = _expose(definition, fresh, now, moments, said) if fresh else {}
     for unit in taken.keys() & stated.keys():
         # Somebody else was first, by an older or newer definition: what was served there may be another arm.
         elsewhere.setdefault(unit, stated[unit])
@@ -217,22 +228,35 @@ def _decide(
 
 
 def _expose(
-    definition: Definition, fresh: Mapping[str, Decision], now: datetime, moments: Mapping[str, datetime]
+    definition: Definition,
+    fresh: Mapping[str, Decision],
+    now: datetime,
+    moments: Mapping[str, datetime],
+    said: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Sticky]:
-    """Write the rows of ``fresh`` units; those that others wrote first, as they wrote them."""
+    """Write the rows of ``fresh`` units, with what is ``said`` of their attributes; those that others wrote first,
+    as they wrote them.
+    """
 
     def store() -> dict[str, Sticky]:
         with transaction.atomic():
-            return _write(definition, fresh, now, moments)
+            return _write(definition, fresh, now, moments, said)
 
     return retry_conflicts(store)
 
 
 def _write(
-    definition: Definition, fresh: Mapping[str, Decision], now: datetime, moments: Mapping[str, datetime]
+    definition: Definition,
+    fresh: Mapping[str, Decision],
+    now: datetime,
+    moments: Mapping[str, datetime],
+    said: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Sticky]:
     numbers = resolve_entities([(definition.unit, unit) for unit in fresh])
     units = {number: unit for (_, unit), number in numbers.items()}
+    columns, types, segments = _COLUMNS, _TYPES, None
+    if definition.segments:
+        columns, types, segments = (*columns, "segments"), (*types, "bigint"), packed_units(definition, said)
     rows = []
     # In one order, so that two batches of the same units never wait for each other in a circle.
     for number in sorted(units):
@@ -241,9 +265,10 @@ def _write(
         assert decision.assigned is not None
         at = moments.get(unit, now)
         chosen = decision.reason == Reason.OVERRIDE
-        rows.append((definition.id, number, decision.assigned.id, definition.phase, at, chosen))
+        kept = () if segments is None else (segments[unit],)
+        rows.append((definition.id, number, decision.assigned.id, definition.phase, at, chosen, *kept))
     inserted = insert_ignore_returning(
-        connection, Assignment._meta.db_table, _COLUMNS, _TYPES, rows, "entity_id"
+        connection, Assignment._meta.db_table, columns, types, rows, "entity_id"
     )
     if inserted:
         written = [row for row in rows if row[1] in inserted]

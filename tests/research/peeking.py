@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from research.domain.statistics.group_sequential import boundaries, rejection_probability
+from research.domain.statistics.group_sequential import boundaries
+from research.domain.statistics.look_power import rejection_probability
 from research.domain.statistics.sequential import MINIMUM_UNITS, critical_value
 from research.domain.statistics.spending import Spending
 

@@ -239,7 +239,7 @@ def test_looks_need_an_mde_before_the_start() -> None:
 
 
 RESULTS = {
-    "experiment", "phase", "as_of", "units", "srm", "verdict", "metrics",
+    "experiment", "phase", "segment", "as_of", "units", "srm", "verdict", "metrics",
     # Beside what a comparison needs: where it stands, and what it rests on.
     "state", "exposures", "health", "engine", "alpha", "guardrails", "power", "analysis", "looks", "judges",
 }  # fmt: skip

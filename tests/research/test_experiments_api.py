@@ -48,7 +48,8 @@ def test_an_experiment_is_made_as_a_draft_with_every_default_filled_in(api):
         ],
         "analysis": {
             **body()["analysis"], "tuning_n": 5000, "spending": "obrien_fleming", "prior": None,
-            "winsorize": None, "stratify": None, "min_runtime_days": 0,
+            "winsorize": None, "stratify": None, "segments": [],
+            "min_runtime_days": 0,
         },
         "exclusion_share": None,
         "exclusion_range": None,

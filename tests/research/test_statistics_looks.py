@@ -14,9 +14,9 @@ from research.domain.statistics.bayesian import Bayesian, BetaPrior, NormalPrior
 from research.domain.statistics.group_sequential import (
     boundaries,
     look,
-    rejection_probability,
     repeated_p_value,
 )
+from research.domain.statistics.look_power import rejection_probability
 from research.domain.statistics.sequential import (
     Sequential,
     always_valid_p,

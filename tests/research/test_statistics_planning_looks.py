@@ -10,12 +10,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from research.domain.statistics.group_sequential import (
-    boundaries,
-    drift_for_power,
-    drift_to_cross,
-    rejection_probability,
-)
+from research.domain.statistics.group_sequential import boundaries
+from research.domain.statistics.look_power import drift_for_power, drift_to_cross, rejection_probability
 from research.domain.statistics.planning import (
     Design,
     inflation_factor,

@@ -17,6 +17,7 @@ from unfold.forms import BaseDialogForm
 
 from agent_factory_site.common.admin.base import ReadOnlyAdmin, holds_scope, refusals_as_messages
 from agent_factory_site.common.admin.service_form import service_form_page
+from agent_factory_site.common.admin.steps import reasoned_step
 from operations.fleet.models import Agent
 from operations.fleet.services.agent_changes import (
     archive_agent,
@@ -81,60 +82,37 @@ class AgentActions(ReadOnlyAdmin):
         """An agent that was put away, not one that was merged."""
         return self._is(request, object_id, archived_at__isnull=False, merged_into=None)
 
-    @action(
-        description="Pause",
+    pause = reasoned_step(
+        "pause",
+        pause_agent,
+        "is paused",
         icon="pause",
-        permissions=["pause"],
-        url_path="pause",
-        dialog={
-            "title": "Pause this agent?",
-            "description": "It starts no runs until it is resumed: a start is answered 423. Runs that are under way "
-            "learn of it at their next step.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Pause it",
-        },
+        title="Pause this agent?",
+        text="It starts no runs until it is resumed: a start is answered 423. Runs that are under way learn of it at "
+        "their next step.",
+        form=ReasonForm,
     )
-    def pause(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._do(
-            request, object_id, partial(pause_agent, reason=form.cleaned_data["reason"]), "is paused"
-        )
-
-    @action(
-        description="Resume",
+    resume = reasoned_step(
+        "resume",
+        resume_agent,
+        "may run again",
         icon="play_arrow",
         variant=ActionVariant.PRIMARY,
-        permissions=["resume"],
-        url_path="resume",
-        dialog={
-            "title": "Resume this agent?",
-            "description": "It may start runs again.",
-            "form_class": ResumeForm,
-            "form_submit_text": "Resume it",
-        },
+        title="Resume this agent?",
+        text="It may start runs again.",
+        form=ResumeForm,
     )
-    def resume(self, request: HttpRequest, form: ResumeForm, object_id: str) -> HttpResponse:
-        return self._do(
-            request, object_id, partial(resume_agent, reason=form.cleaned_data["reason"]), "may run again"
-        )
-
-    @action(
-        description="Kill",
+    kill = reasoned_step(
+        "kill",
+        kill_agent,
+        "is killed",
         icon="dangerous",
         variant=ActionVariant.DANGER,
-        permissions=["kill"],
-        url_path="kill",
-        dialog={
-            "title": "Kill this agent?",
-            "description": "It starts no runs any more, and those that are under way are told to stop at their next "
-            "step. It can be resumed.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Kill it",
-        },
+        title="Kill this agent?",
+        text="It starts no runs any more, and those that are under way are told to stop at their next step. It can be "
+        "resumed.",
+        form=ReasonForm,
     )
-    def kill(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._do(
-            request, object_id, partial(kill_agent, reason=form.cleaned_data["reason"]), "is killed"
-        )
 
     @action(
         description="Archive",
@@ -149,7 +127,7 @@ class AgentActions(ReadOnlyAdmin):
         },
     )
     def archive(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, archive_agent, "is archived")
+        return self.carry_out(request, object_id, archive_agent, "is archived")
 
     @action(
         description="Restore",
@@ -164,11 +142,12 @@ class AgentActions(ReadOnlyAdmin):
         },
     )
     def restore(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, restore_agent, "is back")
+        return self.carry_out(request, object_id, restore_agent, "is back")
 
-    def _do(
+    def carry_out(
         self, request: HttpRequest, object_id: str, service: Callable[..., Agent], done: str
     ) -> HttpResponse:
+        """Call a service with the agent, and tell what came of it on the agent's page."""
         with refusals_as_messages(request):
             agent = service(agent=UUID(object_id))
             messages.success(request, f"{agent} {done}.")

@@ -15,9 +15,10 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from agent_factory_site.common.admin.base import ReadOnlyAdmin, holds_scope, refusals_as_messages
+from agent_factory_site.common.admin.base import refusals_as_messages
 from agent_factory_site.common.admin.filters import ChoiceFilter
 from agent_factory_site.common.admin.service_form import service_form_page
+from agent_factory_site.common.admin.steps import KeptRowsAdmin
 from agent_factory_site.common.health_checks import all_checks, run_checks, worst
 from agent_factory_site.common.selectors.audit_events import find_audit_events
 from agent_factory_site.common.templatetags.agent_factory import ago
@@ -85,10 +86,11 @@ class KindFilter(ChoiceFilter):
 
 
 @admin.register(HealthCheck)
-class HealthCheckAdmin(ReadOnlyAdmin):
+class HealthCheckAdmin(KeptRowsAdmin):
     """Checks are made, changed, paused and archived through their services."""
 
     scopes: ClassVar = {"view": "operations:read"}
+    write_scope = "operations:write"
 
     list_display = ("shown_key", "shown_state", "checked", "how", "last", "took", "why")
     list_filter = (StateFilter, KindFilter)
@@ -104,31 +106,13 @@ class HealthCheckAdmin(ReadOnlyAdmin):
     actions_list = ("make",)
     actions_detail = ("edit", "pause", "resume", "archive")
 
-    def _may_write(self, request: HttpRequest) -> bool:
-        return holds_scope(request, "operations:write") or request.user.has_perm(
-            "operations.change_healthcheck"
-        )
-
-    def _is(self, object_id: Any, **state: Any) -> bool:
-        return (
-            object_id is None or HealthCheck.objects.filter(pk=object_id, archived_at=None, **state).exists()
-        )
-
-    def has_make_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Whether the person may make checks."""
-        return self._may_write(request)
-
-    def has_edit_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Whether the person may change this one."""
-        return self._may_write(request) and self._is(object_id)
-
     def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whether it can be paused."""
-        return self._may_write(request) and self._is(object_id, paused_at=None)
+        return self.may_change(request, object_id, paused_at=None)
 
     def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whether it is paused and can go on."""
-        return self._may_write(request) and self._is(object_id, paused_at__isnull=False)
+        return self.may_change(request, object_id, paused_at__isnull=False)
 
     @display(description="Check")
     def shown_key(self, check: HealthCheck) -> SafeString:
@@ -200,7 +184,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
             request,
             form=HealthCheckForm,
             perform=lambda form: self._made(request, form),
-            permitted=self._may_write(request),
+            permitted=self.may_write(request),
             title="New health check",
             intro="An agent or tool is asked over HTTP, or sends a heartbeat when it is alive.",
             submit="Make the check",
@@ -211,7 +195,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
     def _made(self, request: HttpRequest, form: HealthCheckForm) -> HttpResponse:
         check = create_health_check(body=form.body())
         messages.success(request, f"The check {check.key} is made.")
-        return HttpResponseRedirect(reverse("admin:operations_healthcheck_change", args=[check.pk]))
+        return HttpResponseRedirect(self.page_of(check.pk))
 
     @action(description="Change", icon="edit", permissions=["edit"], url_path="edit")
     def edit(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
@@ -224,14 +208,14 @@ class HealthCheckAdmin(ReadOnlyAdmin):
             permitted=self.has_edit_permission(request, object_id),
             title=f"Change {check.key}",
             submit="Change the check",
-            cancel_url=reverse("admin:operations_healthcheck_change", args=[check.pk]),
+            cancel_url=self.page_of(check.pk),
             extra={"grid": True},
         )
 
     def _changed(self, request: HttpRequest, check: HealthCheck, form: HealthCheckForm) -> HttpResponse:
         change_health_check(name=check.pk, changes=form.body())
         messages.success(request, f"The check {check.key} is changed.")
-        return HttpResponseRedirect(reverse("admin:operations_healthcheck_change", args=[check.pk]))
+        return HttpResponseRedirect(self.page_of(check.pk))
 
     @action(
         description="Pause",
@@ -247,7 +231,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
     def pause(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         with refusals_as_messages(request):
             messages.success(request, f"{pause_health_check(name=object_id)} is paused.")
-        return self._back_to(object_id)
+        return self.back_to(object_id)
 
     @action(
         description="Resume",
@@ -263,7 +247,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
     def resume(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         with refusals_as_messages(request):
             messages.success(request, f"{resume_health_check(name=object_id)} goes on.")
-        return self._back_to(object_id)
+        return self.back_to(object_id)
 
     @action(
         description="Archive",
@@ -280,11 +264,7 @@ class HealthCheckAdmin(ReadOnlyAdmin):
     def archive(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         with refusals_as_messages(request):
             messages.success(request, f"{archive_health_check(name=object_id)} is archived.")
-        return self._back_to(object_id)
-
-    def _back_to(self, object_id: str) -> HttpResponse:
-        url = reverse("admin:operations_healthcheck_change", args=[object_id])
-        return HttpResponse(headers={"HX-Redirect": url})
+        return self.back_to(object_id)
 
 
 def every(seconds: int) -> str:

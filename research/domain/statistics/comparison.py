@@ -10,7 +10,9 @@ from scipy.special import ndtri
 
 from .bayesian import Bayesian, BetaPrior, NormalPrior, beta_binomial, normal
 from .cuped import Adjusted, adjust_means, adjust_ratios
-from .group_sequential import LookResult, boundaries, look
+from .group_sequential import LookResult, look
+from .look_paths import look_path
+from .look_power import drift_for_power
 from .means import Estimate, critical_value, estimate, mean_summary, welch
 from .multiplicity import adjusted
 from .noninferiority import Guardrail, guardrail
@@ -78,7 +80,7 @@ def compare(metric: Metric, baseline: ArmData, treatment: ArmData, settings: Set
     sequential = None if isinstance(sequence, Undefined) else sequence
     belief = _belief(metric, baseline, treatment, arms, settings, how)
     bayesian = None if isinstance(belief, Undefined) else belief
-    taken = _look(fixed, settings)
+    taken = _look(made, arms[0].mean, fixed, settings)
     interval, p_value, critical, reason = _chosen(settings, fixed, sequence, belief, taken)
     if settings.engine == "bayesian" and bayesian is not None:
         effect = bayesian.mean
@@ -99,7 +101,7 @@ def compare(metric: Metric, baseline: ArmData, treatment: ArmData, settings: Set
         p_value=p_value,
         relative_effect=relative,
         relative_interval=relative_interval,
-        cuped=_cuped_result(metric, baseline, treatment, raw, change, settings) if change else None,
+        cuped=_cuped_result(metric, baseline, treatment, raw, change, settings, taken) if change else None,
         bayesian=bayesian,
         sequential=sequential,
         look=taken,
@@ -205,16 +207,34 @@ def _belief(
     )
 
 
-def _look(fixed: Estimate, settings: Settings) -> LookResult | None:
+def planned_information(metric: Metric, baseline: float, settings: Settings) -> float | None:
+    """``(drift / mde)^2``, what the metric's own mde asks for by the planned looks; None without one."""
+    target = metric.mde
+    if target is not None and metric.mde_scale == "relative":
+        target *= abs(baseline)
+    if not target:
+        return None
+    drift = drift_for_power(settings.planned_looks, settings.alpha, settings.power, settings.spending)
+    return (drift / target) ** 2
+
+
+def _look(made: Comparison, baseline: float, fixed: Estimate, settings: Settings) -> LookResult | None:
+    """By the comparison's own information where what it had at earlier looks is known, else by the clock."""
     if not settings.looks:
         return None
+    before = None if settings.seen is None else settings.seen.get((made.metric.key, made.variant), ())
+    information = 1 / fixed.standard_error**2
+    planned = planned_information(made.metric, baseline, settings)
+    path = look_path(before, settings.looks, information, planned)
+    times, seen = tuple(point.time for point in path), tuple(point.information for point in path)
     return look(
         fixed.effect,
         fixed.standard_error,
-        settings.looks,
+        times,
         settings.alpha,
         settings.spending,
         final=settings.final_look,
+        information=None if seen == times else seen,
     )
 
 
@@ -242,18 +262,30 @@ def _chosen(
 
 
 def _cuped_result(
-    metric: Metric, baseline: ArmData, treatment: ArmData, raw: Pair, change: Adjusted, settings: Settings
+    metric: Metric,
+    baseline: ArmData,
+    treatment: ArmData,
+    raw: Pair,
+    change: Adjusted,
+    settings: Settings,
+    taken: LookResult | None,
 ) -> CupedResult:
     """The unadjusted effect with the interval of the same engine."""
     fixed, _ = _fixed(metric, baseline, treatment, raw, settings.alpha, "")
     interval = None
     if not isinstance(fixed, Undefined):
-        interval = _raw_interval(metric, baseline, treatment, raw, fixed, settings)
+        interval = _raw_interval(metric, baseline, treatment, raw, fixed, settings, taken)
     return CupedResult(change.theta, change.variance_reduction, raw[1].mean - raw[0].mean, interval)
 
 
 def _raw_interval(
-    metric: Metric, baseline: ArmData, treatment: ArmData, raw: Pair, fixed: Estimate, settings: Settings
+    metric: Metric,
+    baseline: ArmData,
+    treatment: ArmData,
+    raw: Pair,
+    fixed: Estimate,
+    settings: Settings,
+    taken: LookResult | None,
 ) -> Interval | None:
     if settings.engine == "sequential":
         sequence = confidence_sequence(*raw, settings.alpha, settings.tuning_n)
@@ -263,10 +295,9 @@ def _raw_interval(
         return None if isinstance(belief, Undefined) else belief.interval
     if settings.engine == "fixed":
         return fixed.interval
-    if not settings.looks:
+    if taken is None:
         return None
-    bound = boundaries(settings.looks, settings.alpha, settings.spending, final=settings.final_look)[-1]
-    width = bound * fixed.standard_error
+    width = taken.boundary * fixed.standard_error
     return Interval(fixed.effect - width, fixed.effect + width) if math.isfinite(width) else None
 
 

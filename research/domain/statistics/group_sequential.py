@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, roots_legendre
 
+from .look_paths import LookPoint
 from .spending import Spending
 from .values import Interval, check_alpha
 
@@ -24,8 +26,8 @@ _SMALLEST, _LARGEST = 1e-12, 0.999
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """One look: the boundary in standard errors, the repeated interval and p-value, and whether it was
-    crossed.
+    """One look: the boundary in standard errors, the repeated interval and p-value, whether it was crossed, and at
+    which share of its own information (see :mod:`.look_paths`).
     """
 
     look: int
@@ -36,12 +38,21 @@ class LookResult:
     crossed: bool
     interval: Interval | None
     p_value: float
+    point: LookPoint
 
 
 def boundaries(
-    fractions: tuple[float, ...], alpha: float, spending: Spending, *, final: bool
+    fractions: tuple[float, ...],
+    alpha: float,
+    spending: Spending,
+    *,
+    final: bool,
+    information: tuple[float, ...] | None = None,
 ) -> tuple[float, ...]:
     """Two-sided symmetric boundaries in z for looks at these information ``fractions`` (1 = as planned).
+
+    With ``information`` (in any unit) the looks go together by it, and ``fractions``, which then need only not fall,
+    say alone what may be spent (Lan & DeMets 1989).
 
     Each boundary makes the probability of crossing it first at that look, without an effect, what the
     spending function allows between the looks (Lan & DeMets 1983). The density of the score inside the
@@ -56,16 +67,29 @@ def boundaries(
     check_alpha(alpha)
     if not fractions or len(fractions) > MAXIMUM_LOOKS:
         raise ValueError(f"between 1 and {MAXIMUM_LOOKS} looks, not {len(fractions)}")
-    if not all(0 < a < b for a, b in zip((1e-300, *fractions), (*fractions, math.inf))):
+    seen = fractions if information is None else information
+    if not all(0 < a < b for a, b in zip((1e-300, *seen), (*seen, math.inf))):
         raise ValueError("looks need positive, increasing shares of information")
-    return _boundaries(tuple(round(one, 12) for one in fractions), alpha, spending, final)
+    if len(seen) != len(fractions) or any(a > b for a, b in zip(fractions, fractions[1:])):
+        raise ValueError("each look needs a share at which to spend, and none less than the one before")
+    shares = tuple(round(one, 12) for one in fractions)
+    return _boundaries(shares, shares if information is None else _scaled(seen), alpha, spending, final)
+
+
+def _scaled(information: tuple[float, ...]) -> tuple[float, ...]:
+    """Only ratios count."""
+    return tuple(float(f"{one / information[-1]:.12g}") for one in information)
 
 
 @lru_cache(maxsize=4096)
 def _boundaries(
-    fractions: tuple[float, ...], alpha: float, spending: Spending, final: bool
+    fractions: tuple[float, ...],
+    information: tuple[float, ...],
+    alpha: float,
+    spending: Spending,
+    final: bool,
 ) -> tuple[float, ...]:
-    return _recursion(fractions, _allowances(fractions, alpha, spending, final))
+    return _recursion(information, _allowances(fractions, alpha, spending, final))
 
 
 def _allowances(
@@ -91,8 +115,8 @@ def _recursion(fractions: tuple[float, ...], allowed: tuple[float, ...]) -> tupl
         found.append(bound)
         # The score S = Z sqrt(t) inside the boundary: where it can still be, and how likely.
         edge = min(bound, 9.0) * root
-        count = min(800, max(48, 4 * math.ceil(2 * edge / step)))
-        place, weight = _legendre(count)
+        count = min(800, max(48, node_count(edge / step)))
+        place, weight = legendre(count)
         inside = place * edge
         if before == 0.0:
             heights = np.exp(-0.5 * (inside / step) ** 2) / (step * math.sqrt(2 * math.pi))
@@ -139,40 +163,80 @@ def _solve(nodes: Array, density: Array, root: float, step: float, allowance: fl
     return bound if bound < FURTHEST - 1e-6 else math.inf
 
 
+def node_count(widths: float) -> int:
+    """Four nodes for each half of a step's width; few different numbers, for each takes long to prepare."""
+    return 32 * math.ceil(widths / 4)
+
+
 @lru_cache(maxsize=512)
-def _legendre(count: int) -> tuple[Array, Array]:
-    place, weight = np.polynomial.legendre.leggauss(count)
+def legendre(count: int) -> tuple[Array, Array]:
+    """Nodes and weights of Gauss and Legendre on [-1, 1]."""
+    place, weight = roots_legendre(count)
     return place, weight
 
 
-def repeated_p_value(z: float, fractions: tuple[float, ...], spending: Spending, *, final: bool) -> float:
-    """The smallest alpha at which the latest look would be at its boundary.
+def repeated_p_value(
+    z: float,
+    fractions: tuple[float, ...],
+    spending: Spending,
+    *,
+    final: bool,
+    information: tuple[float, ...] | None = None,
+) -> float:
+    """The smallest alpha at which the latest look would be at its boundary; ``information`` as for
+    :func:`boundaries`.
 
     The p-value that belongs to repeated confidence intervals (Jennison & Turnbull 1989, "Interim analyses: the repeated
     confidence interval approach"): at most alpha exactly when the look crosses its boundary at alpha. Between
     1e-12 (more at looks before 5 % of the information) and 0.999, read from a Chebyshev interpolation of the
     boundary over ln alpha; 1 above that.
     """
-    fit = _fit(tuple(round(one, 12) for one in fractions), spending, final)
+    shares = tuple(round(one, 12) for one in fractions)
     wanted, smallest = abs(z), _smallest(fractions[-1], spending)
+    if information is None:
+        fit = _fit(shares, spending, final)
+        place = _crossing(lambda at: _clenshaw(fit, at) - wanted, 1e-12)
+    else:
+        # Asked for once: a fit, which serves many, takes forty boundaries, and this some ten.
+        seen = _scaled(information)
+        place = _crossing(lambda at: _bound_at(at, shares, seen, spending, final) - wanted, 1e-9)
+    if place in (-1.0, 1.0):
+        return smallest if place < 0 else 1.0
+    return math.exp(_log_alpha(place, smallest))
+
+
+def _crossing(miss: Callable[[float], float], close: float) -> float:
+    """Where a smooth, decreasing curve over [-1, 1] is zero; the nearer end where it is not."""
     low, high = -1.0, 1.0
-    above, below = _clenshaw(fit, low) - wanted, _clenshaw(fit, high) - wanted
+    above, below = miss(low), miss(high)
     if below >= 0:
-        return 1.0
+        return high
     if above <= 0:
-        return smallest
-    # Regula falsi, halving the end that stays (Illinois): the curve is smooth and decreasing.
+        return low
+    # Regula falsi, halving the end that stays (Illinois).
     place, kept = low, 0
     for _ in range(60):
         before, place = place, (low * below - high * above) / (below - above)
-        miss = _clenshaw(fit, place) - wanted
-        if miss == 0 or abs(place - before) <= 1e-12:
+        here = miss(place)
+        if here == 0 or abs(place - before) <= close:
             break
-        if miss > 0:
-            low, above, below, kept = place, miss, below / 2 if kept == 1 else below, 1
+        if here > 0:
+            low, above, below, kept = place, here, below / 2 if kept == 1 else below, 1
         else:
-            high, below, above, kept = place, miss, above / 2 if kept == -1 else above, -1
-    return math.exp(_log_alpha(place, smallest))
+            high, below, above, kept = place, here, above / 2 if kept == -1 else above, -1
+    return place
+
+
+def _bound_at(
+    place: float,
+    fractions: tuple[float, ...],
+    information: tuple[float, ...],
+    spending: Spending,
+    final: bool,
+) -> float:
+    """The last boundary at the alpha of a place in [-1, 1]."""
+    alpha = math.exp(_log_alpha(place, _smallest(fractions[-1], spending)))
+    return min(boundaries(fractions, alpha, spending, final=final, information=information)[-1], FURTHEST)
 
 
 def _smallest(fraction: float, spending: Spending) -> float:
@@ -192,15 +256,10 @@ def _log_alpha(place: float, smallest: float) -> float:
 
 @lru_cache(maxsize=256)
 def _fit(fractions: tuple[float, ...], spending: Spending, final: bool) -> tuple[float, ...]:
-    smallest = _smallest(fractions[-1], spending)
-
-    def bound(place: float) -> float:
-        return boundaries(fractions, math.exp(_log_alpha(place, smallest)), spending, final=final)[-1]
-
     count = 40
     places = np.cos(np.pi * (np.arange(count) + 0.5) / count)
-    heights = np.array([min(bound(float(place)), FURTHEST) for place in places])
-    return tuple(np.polynomial.chebyshev.chebfit(places, heights, count - 1).tolist())
+    heights = [_bound_at(float(place), fractions, fractions, spending, final) for place in places]
+    return tuple(np.polynomial.chebyshev.chebfit(places, np.array(heights), count - 1).tolist())
 
 
 def _clenshaw(coefficients: tuple[float, ...], place: float) -> float:
@@ -219,13 +278,15 @@ def look(
     spending: Spending,
     *,
     final: bool,
+    information: tuple[float, ...] | None = None,
 ) -> LookResult:
-    """The latest look: ``fractions`` of all looks so far, this one included.
+    """The latest look: ``fractions`` of all looks so far, this one included, ``information`` as for
+    :func:`boundaries`.
 
     The interval is the repeated confidence interval, effect -+ boundary * SE; it and the p-value hold at every
     look, also when the experiment goes on after a crossing. ``final`` when no further look will follow.
     """
-    bound = boundaries(fractions, alpha, spending, final=final)[-1]
+    bound = boundaries(fractions, alpha, spending, final=final, information=information)[-1]
     z = effect / standard_error
     width = bound * standard_error
     interval = Interval(effect - width, effect + width) if math.isfinite(width) else None
@@ -237,72 +298,6 @@ def look(
         z=z,
         crossed=abs(z) >= bound,
         interval=interval,
-        p_value=repeated_p_value(z, fractions, spending, final=final),
+        p_value=repeated_p_value(z, fractions, spending, final=final, information=information),
+        point=LookPoint(fractions[-1], (information or fractions)[-1]),
     )
-
-
-def rejection_probability(
-    fractions: tuple[float, ...], bounds: tuple[float, ...], drift: float
-) -> tuple[float, ...]:
-    """Probability of having crossed by each look when z at fraction 1 has mean ``drift`` (power, or alpha at
-    0).
-
-    The same recursion with the score drifting by ``drift * t`` (Jennison & Turnbull 2000, chapter 19).
-    """
-    reached: list[float] = []
-    nodes = density = np.empty(0)
-    before = total = 0.0
-    for fraction, bound in zip(fractions, bounds):
-        root, gained = math.sqrt(fraction), fraction - before
-        step, edge = math.sqrt(gained), min(bound, 9.0 + abs(drift)) * root
-        if before == 0.0:
-            nodes, density = np.zeros(1), np.ones(1)
-        middle = nodes + drift * gained
-        # A boundary of infinity is never crossed; beyond the cut-off nothing is left to cross.
-        upper = ndtr((middle - bound * root) / step) + ndtr((-bound * root - middle) / step)
-        total += float(upper @ density)
-        reached.append(total)
-        count = min(1200, max(64, 4 * math.ceil(2 * edge / step)))
-        place, weight = _legendre(count)
-        inside = place * edge
-        gap = (inside[:, None] - middle[None, :]) / step
-        heights = np.exp(-0.5 * gap * gap) @ density / (step * math.sqrt(2 * math.pi))
-        nodes, density, before = inside, heights * weight * edge, fraction
-    return tuple(reached)
-
-
-@lru_cache(maxsize=256)
-def drift_for_power(looks: int, alpha: float, power: float, spending: Spending) -> float:
-    """The mean of z at full information with which one of ``looks`` evenly spaced looks crosses with ``power``."""
-    fractions = tuple(number / looks for number in range(1, looks + 1))
-    return drift_to_cross(fractions, boundaries(fractions, alpha, spending, final=True), power)
-
-
-def drift_to_cross(fractions: tuple[float, ...], bounds: tuple[float, ...], power: float) -> float:
-    """The mean of z at fraction 1 with which :func:`rejection_probability` reaches ``power`` (above alpha).
-
-    Jennison & Turnbull 2000, chapter 2.3: its square over that of the fixed horizon is the inflation factor of the
-    sample size. By the secant method on the normal quantile of the probability, which is nearly linear in the
-    drift, inside a bracket.
-    """
-    wanted = float(ndtri(power))
-
-    def miss(drift: float) -> float:
-        reached = rejection_probability(fractions, bounds, drift)[-1]
-        return float(ndtri(min(reached, 1 - 1e-16))) - wanted
-
-    low, high = 0.0, 20.0
-    one = bounds[-1] + wanted if 0 < bounds[-1] + wanted < high else 3.0
-    two, at_one = one + 0.1, miss(one)
-    for _ in range(100):
-        at_two = miss(two)
-        if at_two < 0:
-            low = max(low, two)
-        else:
-            high = min(high, two)
-        if abs(two - one) <= 1e-13 * two or at_two == 0:
-            break
-        following = two - at_two * (two - one) / (at_two - at_one) if at_two != at_one else low
-        one, at_one = two, at_two
-        two = following if low < following < high else (low + high) / 2
-    return two

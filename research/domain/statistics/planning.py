@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr, ndtri
 
-from .group_sequential import boundaries, drift_for_power, rejection_probability
+from .group_sequential import boundaries
+from .look_power import drift_for_power, rejection_probability
 from .sequential import TUNING_N, critical_value
 from .spending import Spending
 from .values import Engine, Kind, Scale, check_alpha, check_finite

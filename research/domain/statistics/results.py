@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .bayesian import Bayesian, BetaPrior, NormalPrior
 from .group_sequential import LookResult
+from .look_paths import LookPoint
 from .moments import Moments
 from .multiplicity import Correction
 from .noninferiority import Guardrail
@@ -27,7 +29,7 @@ from .values import (
     check_finite,
 )
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Counts changes of any formula: stored with every snapshot."""
 
 Outcome = Literal["better", "worse", "undecided", "undefined"]
@@ -80,7 +82,8 @@ class Settings:
     """How an experiment is analysed.
 
     ``looks`` are the information fractions of the group sequential looks taken so far, the present one last,
-    and ``final_look`` says that no other will follow.
+    and ``final_look`` says that no other will follow, of the ``planned_looks``. ``seen`` has by metric and variant
+    what its comparison saw at them, the present one left out or not; None where all go by the looks alone.
     """
 
     engine: Engine = "sequential"
@@ -93,6 +96,8 @@ class Settings:
     spending: Spending = field(default_factory=Spending)
     looks: tuple[float, ...] = ()
     final_look: bool = False
+    planned_looks: int = 5
+    seen: Mapping[tuple[str, str], tuple[LookPoint, ...]] | None = None
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
