@@ -69,6 +69,7 @@ def experiment_page(experiment: Experiment, *, asked: Mapping[str, str], now: da
     parts = data.experiment
     stand = standings([experiment], now)[experiment.pk]
     overrides = list(list_overrides(experiment)[: OVERRIDES_SHOWN + 1])
+    page = view.metrics([one.metric.key for one in results.metrics], len(data.variants))
     phases = sorted(parts.phases.all(), key=lambda one: one.number)
     return {
         "experiment": experiment,
@@ -93,7 +94,8 @@ def experiment_page(experiment: Experiment, *, asked: Mapping[str, str], now: da
         "chart_small": exposure_chart(data, now, width=460) if data.phase is not None else None,
         "chart_days": _days(data, now) if data.phase is not None else [],
         "results": None if data.phase is None else results_context(found, view),
-        "metrics": [_metric(one) for one in results.metrics],
+        "metrics": [_metric(one) for one in results.metrics if one.metric.key in page.keys],
+        "metric_page": page if len(page.keys) < page.total else None,
         "judges": _judges(results),
         "analysis": _analysis(experiment),
         "overrides": overrides[:OVERRIDES_SHOWN],

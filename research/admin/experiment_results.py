@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from .effect_words import (
 )
 from .experiment_progress import looks_context, over_time_context
 from .experiment_segments import segments_context
-from .experiment_view import View
+from .experiment_view import ROWS, View
 from .experiment_words import badge, percent
 
 ENGINE_NAMES: Final = {
@@ -52,6 +52,7 @@ GUARDRAILS: Final = {
     "open": ("undecided", "af-badge-warn"),
     "undefined": ("unknown", ""),
 }
+URGENCY: Final = ("breached", "open", "undefined", "held")
 OUTCOMES: Final = {
     "better": ("better", "af-badge-good"),
     "worse": ("worse", "af-badge-bad"),
@@ -67,7 +68,9 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
     metrics = {metric.key: metric for metric in data.metrics}
     if view.metric not in metrics:
         view = replace(view, metric=None)
-    shown = [metric for metric in data.metrics if view.metric in (None, metric.key)]
+    page = view.metrics(list(metrics), len(data.variants))
+    keys = page.keys if view.metric is None else (view.metric,)
+    shown = [metrics[key] for key in keys]
     primary = next((metric for metric in data.metrics if metric.role == Metric.Role.PRIMARY), data.metrics[0])
     chosen = metrics.get(view.metric or "", primary)
     key = data.experiment.key
@@ -96,14 +99,16 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
         "level": percent(1 - judged["alpha"]),
         "as_of": data.as_of,
         "analysis": found.analysis,
-        "json": export + view.query(metric=None, by=None),
-        "csv": export + view.query(metric=None, by=None, format="csv"),
+        "metric_page": page if view.metric is None and len(page.keys) < page.total else None,
+        "json": export + view.query(metric=None, by=None, page=None),
+        "csv": export + view.query(metric=None, by=None, page=None, format="csv"),
         "key": key,
         "forest": forest(found, shown, width=960),
         "forest_small": forest(found, shown, width=460),
         "comparisons": [_comparisons(found, metric) for metric in shown],
         "peeking": PEEKING,
-        "guardrails": [_guardrail(found, metrics, one) for one in judged["guardrails"]],
+        "guardrails": [_guardrail(found, metrics, one) for one in _urgent(judged["guardrails"])],
+        "more_guardrails": max(0, len(judged["guardrails"]) - ROWS),
         "power": [_power(metrics, one) for one in judged.get("power", [])],
         "power_level": percent({**DEFAULTS, **data.experiment.analysis}["power"]),
         "time": over_time_context(found, primary),
@@ -230,6 +235,13 @@ def _comparison(metric: Metric, one: Mapping[str, Any], outcome: str) -> dict[st
 
 
 # --- Guardrails, power, health --------------------------------------------------------
+
+
+def _urgent(guardrails: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """As they are; where they are very many those to act on first, and not all."""
+    if len(guardrails) <= ROWS:
+        return list(guardrails)
+    return sorted(guardrails, key=lambda one: URGENCY.index(one["state"]))[:ROWS]
 
 
 def _guardrail(

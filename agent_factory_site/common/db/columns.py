@@ -24,34 +24,33 @@ _SQLITE: Final = {
     "day": "substr({}, 1, 10)",
 }
 _POSTGRES: Final = {
-    "whole": "{}::int8",
-    "number": "coalesce({}::float8, 'NaN')",
-    "day": "(({} AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::int8",
+    "whole": "int8send({}::int8)",
+    "number": "float8send(coalesce({}::float8, 'NaN'))",
+    "day": "int8send((({} AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::int8)",
 }
 _TYPES: Final = {"whole": "i8", "number": "f8", "day": "M8[D]"}
-_ARRAY_HEADER: Final = 20
-"""Bytes before the first element of a one-dimensional array in PostgreSQL's binary format."""
 
 
 def number_columns(rows: QuerySet[Any, tuple[Any, ...]], kinds: Sequence[Kind]) -> list[Column]:
     """The columns of ``rows`` (a ``values_list``), in its order, each as ``kinds`` says.
 
-    One statement. On PostgreSQL each column comes as one array, of at most 1 GB with 12 bytes a row: take more
-    rows than some ten million in parts.
+    One statement. On PostgreSQL each column comes as one value, of at most 1 GB with 8 bytes a row: take more rows
+    than some fifty million in parts.
     """
     sql, params = rows.query.sql_with_params()
     names = [f"c{place}" for place in range(len(kinds))]
     numbers = f"WITH numbers({', '.join(names)}) AS ({sql})"
     if connection.vendor == "postgresql":
         taken = ", ".join(
-            f"array_agg({_POSTGRES[kind].format(name)})" for name, kind in zip(names, kinds, strict=True)
+            f"string_agg({_POSTGRES[kind].format(name)}, NULL)"
+            for name, kind in zip(names, kinds, strict=True)
         )
-        return _arrays(f"{numbers} SELECT {taken} FROM numbers", params, kinds)
+        return _packed(f"{numbers} SELECT {taken} FROM numbers", params, kinds)
     taken = ", ".join(_SQLITE[kind].format(name) for name, kind in zip(names, kinds, strict=True))
     return _streamed(f"{numbers} SELECT {taken} FROM numbers", params, kinds)
 
 
-def _arrays(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[Column]:
+def _packed(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[Column]:
     from psycopg import Cursor
 
     connection.ensure_connection()
@@ -59,16 +58,13 @@ def _arrays(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[Colu
         cursor.execute(sql.encode(), params, binary=True)
         result = cursor.pgresult
         assert result is not None
-        return [_array(result.get_value(0, place), kind) for place, kind in enumerate(kinds)]
+        return [_column(result.get_value(0, place), kind) for place, kind in enumerate(kinds)]
 
 
-def _array(stored: bytes | None, kind: Kind) -> Column:
-    """An array of 64-bit elements without NULLs: each has its length in 4 bytes before it."""
+def _column(stored: bytes | None, kind: Kind) -> Column:
+    """Numbers of 64 bits one after another, as PostgreSQL sends them: a fifth less work than an array of them."""
     element = ">f8" if kind == "number" else ">i8"
-    if stored is None:
-        return np.empty(0, element[1:])
-    rows = np.frombuffer(stored, [("length", ">i4"), ("value", element)], offset=_ARRAY_HEADER)
-    return rows["value"].astype(element[1:])
+    return np.frombuffer(stored or b"", element).astype(element[1:])
 
 
 def _streamed(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[Column]:
