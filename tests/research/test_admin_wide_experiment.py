@@ -23,16 +23,17 @@ KEYS = [f"m{number}" for number in range(20)]
 
 def wide(key: str, arms: list[str], keys: list[str]) -> Experiment:
     metrics = [
-        {"key": name, "kind": "mean", "role": "guardrail" if place > 15 else "secondary", "margin": 1.0}
+        {"key": name, "kind": "mean", "role": "guardrail" if place > 15 else "secondary", "margin": 0.01}
         if place
         else {"key": name, "kind": "mean", "role": "primary"}
         for place, name in enumerate(keys)
     ]
     row = make_experiment(key, metrics, arms)
     items = []
-    for arm in arms:
-        expose(row, [f"{arm}-{number}" for number in range(2)], arm)
-        items += [result(f"{arm}-{number}", keys[-1], 5.0 + number, f"{arm}-{number}") for number in range(2)]
+    for arm in dict.fromkeys((arms[0], *arms[-2:])):
+        units = [f"{arm}-{number}" for number in range(40)]
+        expose(row, units, arm)
+        items += [result(unit, keys[-1], 5.0 + number % 2, unit) for number, unit in enumerate(units)]
     assert record_results(experiment=row.pk, results=items).rejected == {}
     analyse_experiment(experiment=row.pk)
     return row
@@ -82,4 +83,4 @@ def test_fifty_arms_of_twenty_metrics_are_shown_in_parts(client: Client) -> None
     assert f"{4 * 49 - ROWS} more in the JSON" in panel
     states = re.findall(r">(breached|undecided|unknown|held)<", panel)
     assert states == sorted(states, key=["breached", "undecided", "unknown", "held"].index)
-    assert "undecided" in states
+    assert states.count("undecided") == 2
