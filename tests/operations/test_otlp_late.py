@@ -11,8 +11,10 @@ from django.utils import timezone
 
 from agent_factory_site.common.actors import Actor, acting
 from financial.models import CostEvent, Hold
+from financial.services.exchange_rates import add_exchange_rate
 from financial.services.hold_settling import Settling, settle_hold
 from financial.services.holds import HoldRequest, place_hold
+from financial.services.price_overrides import set_price_override
 from financial.services.verify_ledger import verify_ledger
 from operations.fleet.models import Agent, Run, Step, StepContent
 from operations.fleet.selectors.runs import step_costs
@@ -89,6 +91,25 @@ def test_the_tokens_of_a_moved_charge_go_with_it() -> None:
         assert (run.cost, run.costs, run.input_tokens, run.output_tokens) == (35_000, 1, 10, 1)
     step = Step.objects.get(step_id=run_id(3))
     assert step_costs([step.cost_key]) == {step.cost_key: (35_000, 0)}
+    assert not verify_ledger().findings.counts
+
+
+def test_a_moved_charge_that_the_ledger_refuses_waits() -> None:
+    """Its price is in another currency meanwhile, of which there is no rate for the day."""
+    take(chat(2, parent=1))
+    settle()
+    rates = {"input_tokens": {"per_million": "1"}, "output_tokens": {"per_million": "1"}}
+    early = datetime(2026, 1, 1, tzinfo=UTC)
+    set_price_override(provider="openai", model="gpt-4o", rates=rates, valid_from=early, currency="EUR")
+    take(agent(1))
+    assert (net(), used()) == ({}, {})
+    assert PendingCharge.objects.get().due_at > timezone.now() + timedelta(minutes=9)
+    day = CostEvent.objects.values_list("occurred_at", flat=True)[0].date()
+    add_exchange_rate(base="EUR", quote="USD", day=day, rate="2")
+    settle()
+    assert net() == {(run_id(1), "support", "gpt-4o"): 22_000}
+    assert used() == {(run_id(1), "support", "gpt-4o"): (10, 1, 0)}
+    assert Run.objects.get().cost == 22_000
     assert not verify_ledger().findings.counts
 
 

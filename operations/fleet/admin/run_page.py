@@ -16,6 +16,8 @@ from agent_factory_site.common.display import money_text
 from agent_factory_site.common.templatetags.agent_factory import money, unknown
 from financial.models import Hold
 from operations.fleet.models import Run, StepContent
+from operations.fleet.selectors.reported_costs import CURRENCY as REPORTED
+from operations.fleet.selectors.reported_costs import reported_difference
 from operations.fleet.selectors.run_page import RunFacts, StepLine, run_facts
 
 from .cells import STATE_BADGES, badge, costs_url, run_cost, runs_url, status_badge, took
@@ -40,6 +42,7 @@ def run_page(run: Run, *, may_read_content: bool) -> dict[str, Any]:
     if run.agent.keep_content:
         steps = [line.step.pk for line in facts.steps]
         content = StepContent.objects.in_bulk(steps) if may_read_content else {}
+    difference = reported_difference(run)
     return {
         "run": run,
         "facts": facts,
@@ -62,10 +65,8 @@ def run_page(run: Run, *, may_read_content: bool) -> dict[str, Any]:
         "hold_url": reverse("admin:financial_hold_change", args=[run.hold])
         if run.hold is not None and Hold.objects.filter(pk=run.hold).exists()
         else "",
-        "reported": money(run.reported_cost, settings.BASE_CURRENCY) if run.reported_cost is not None else "",
-        "reported_difference": money(run.reported_cost - run.cost, settings.BASE_CURRENCY)
-        if run.reported_cost is not None
-        else "",
+        "reported": money(run.reported_cost, REPORTED) if run.reported_cost is not None else "",
+        "reported_difference": money(difference, settings.BASE_CURRENCY) if difference is not None else "",
         "other": money(run.other_cost, settings.BASE_CURRENCY) if run.other_cost is not None else "",
         "missing": money(run.other_cost - run.cost, settings.BASE_CURRENCY)
         if run.under_reported and run.other_cost is not None and run.other_cost > run.cost

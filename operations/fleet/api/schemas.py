@@ -158,6 +158,10 @@ class RunDetailSchema(RunSchema):
 
     parent_run_id = serializers.CharField(allow_null=True)
     child_run_ids = serializers.ListField(child=serializers.CharField())
+    reported_difference = serializers.CharField(
+        allow_null=True,
+        help_text=f"{MONEY} What clients say it cost less what it was charged; null if unknown.",
+    )
     total_cost = serializers.CharField(help_text=f"{MONEY} With all runs that it called, directly or not.")
     variants = RunVariantSchema(many=True)
     timeline = StepSchema(many=True)
@@ -352,6 +356,7 @@ def rendered_detail(detail: RunDetail, content: bool) -> dict[str, Any]:
         **rendered_run(detail.run),
         "parent_run_id": detail.parent,
         "child_run_ids": detail.children,
+        "reported_difference": _money(detail.reported_difference),
         "total_cost": format_amount(detail.run.cost if detail.total is None else detail.total.cost),
         "variants": [
             {"experiment": one.experiment, "variant": one.variant, "inherited": one.inherited}

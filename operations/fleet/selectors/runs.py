@@ -16,6 +16,7 @@ from financial.models import CostEvent, CostEventKey
 from operations.fleet.models import COST_STEPS, Run, RunVariant, Step, run_key
 
 from .agents import agent_family, get_agent
+from .reported_costs import reported_difference
 from .tree_costs import TreeCost, tree_cost
 
 MAX_STEPS: Final = 2000
@@ -100,6 +101,7 @@ class RunDetail:
     """A run with its variants, its steps in the order in which they began, and the runs around it.
 
     ``more`` tells that there are more steps than are shown, ``total`` what it cost with all that it called.
+    ``reported_difference`` is what clients say that it cost less what it was charged.
     """
 
     run: Run
@@ -109,6 +111,7 @@ class RunDetail:
     parent: str | None
     children: list[str]
     total: TreeCost | None
+    reported_difference: int | None
 
 
 def get_run_row(run_id: str) -> Run:
@@ -138,6 +141,7 @@ def get_run(run_id: str) -> RunDetail:
         parent=parent,
         children=children,
         total=tree_cost(run.pk) if children else None,
+        reported_difference=reported_difference(run),
     )
 
 

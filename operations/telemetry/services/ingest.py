@@ -194,7 +194,7 @@ def _follow(changes: Changes, agents: Mapping[str, KnownAgent], now: datetime) -
     if again:
         put_off(again, settle_at())
     record_settled(at_once, now)
-    move_costs(targets)
+    move_costs(targets, now)
     concerned = {one.cost.run_id for one in at_once if one.cost.run_id}
     concerned.update(run_id for one in moved.values() for run_id in (one.from_run_id, one.to_run_id))
     concerned.update(one.run_id for one in withdrawn.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from financial.services.voids import void_charges
 from operations.fleet.models import Step, span_step_key
 from operations.telemetry.domain.costs import SOURCE, UNKNOWN
 
+from .charging import RETRY, Due, put_off
+
 log = logging.getLogger(__name__)
 
 MOVES: Final = 20
@@ -33,11 +36,12 @@ class Target(NamedTuple):
     agent: str
 
 
-def move_costs(targets: Mapping[str, Target | None]) -> set[str]:
+def move_costs(targets: Mapping[str, Target | None], now: datetime) -> set[str]:
     """Take recorded costs (by event id) back and charge them again where they belong; those moved.
 
-    Money, tokens and what has no price follow alike, and so do corrections that were made by hand. Runs in the
-    transaction of the batch, which holds the locks of their traces.
+    Money, tokens and what has no price follow alike, and so do corrections that were made by hand. What the
+    ledger refuses to charge again waits to be tried again. Runs in the transaction of the batch, which holds the
+    locks of their traces.
     """
     if not targets:
         return set()
@@ -53,20 +57,32 @@ def move_costs(targets: Mapping[str, Target | None]) -> set[str]:
     by_hand, entities = _by_hand(wanted), _entities([row.id for row, _ in wanted.values()])
     voided = void_charges(reasons={row.id: _reason(targets[one]) for one, (row, _) in wanted.items()})
     moved = {event_id: one for event_id, one in wanted.items() if one[0].id in voided}
-    charges: dict[str, CostItem] = {}
+    charges: dict[str, CostInput] = {}
     for event_id, (row, number) in moved.items():
         if (target := targets[event_id]) is not None:
             name = _name(event_id, number + 1)
             charges[event_id] = _charge(row, name, target, entities.get(row.id, {}))
     if charges:
         outcome = record_costs(costs=list(charges.values()))
-        for errors in outcome.rejected.values():
-            # What was taken back goes back with everything else: the batch is sent again.
-            raise RuntimeError(f"a moved cost was refused: {errors[0].detail}")
-        again = {event_id: outcome.accepted[index].id for index, event_id in enumerate(charges)}
+        names = list(charges)
+        for index, errors in outcome.rejected.items():
+            log.warning("the ledger refused a moved cost, %s: %s", names[index], errors[0].detail)
+        put_off([_due(names[index], charges[names[index]]) for index in outcome.rejected], now + RETRY)
+        again = {names[index]: recorded.id for index, recorded in outcome.accepted.items()}
         _correct_again(by_hand, again)
     _tell_steps({event_id: charges.get(event_id) for event_id in moved})
     return set(moved)
+
+
+def _place(event_id: str) -> tuple[bytes, bytes]:
+    """The trace and the span whose call an event charges."""
+    trace_id, span_id = (bytes.fromhex(part) for part in event_id.split("-"))
+    return trace_id, span_id
+
+
+def _due(event_id: str, cost: CostInput) -> Due:
+    trace_id, span_id = _place(event_id)
+    return Due(span_step_key(trace_id, span_id), trace_id, cost, "")
 
 
 def _by_hand(wanted: Mapping[str, tuple[CostEvent, int]]) -> dict[str, list[CostEvent]]:
@@ -98,11 +114,10 @@ def _correct_again(by_hand: Mapping[str, Sequence[CostEvent]], charges: Mapping[
         log.warning("a correction could not follow its cost: %s", errors[0].detail)
 
 
-def _tell_steps(charges: Mapping[str, CostItem | None]) -> None:
+def _tell_steps(charges: Mapping[str, CostInput | None]) -> None:
     """Have steps name the charge that stands for them now, or none."""
     for event_id, charge in sorted(charges.items()):
-        trace_id, span_id = (bytes.fromhex(part) for part in event_id.split("-"))
-        step = Step.objects.filter(pk=span_step_key(trace_id, span_id))
+        step = Step.objects.filter(pk=span_step_key(*_place(event_id)))
         if charge is None:
             step.update(charged=False, cost_key=None)
         else:
