@@ -204,7 +204,7 @@ def same(found: Moments, wanted: Moments) -> None:
     assert astuple(near) == pytest.approx(astuple(wanted), rel=1e-9, abs=1e-9)
 
 
-def _seeded(engine: str = "fixed") -> tuple[Experiment, dict[str, Mapping[str, Any]]]:
+def seeded(engine: str = "fixed") -> tuple[Experiment, dict[str, Mapping[str, Any]]]:
     row = running(metrics=METRICS, analysis={**BY, "engine": engine, "cuped": True})
     generator = np.random.default_rng(3)
     attributes: dict[str, Mapping[str, Any]] = {
@@ -227,7 +227,7 @@ def _seeded(engine: str = "fixed") -> tuple[Experiment, dict[str, Mapping[str, A
 
 @pytest.mark.django_db
 def test_segments_are_what_their_units_come_to() -> None:
-    row, attributes = _seeded()
+    row, attributes = seeded()
     data = phase_data(get_experiment(row.pk))
     read = read_arms(data)
     names = [f"attribute:country={value}" for value in ("DE", "FR", "IT", NOT_SET_NAME)]
@@ -252,7 +252,7 @@ def test_segments_are_what_their_units_come_to() -> None:
 
 @pytest.mark.django_db
 def test_results_within_a_segment() -> None:
-    row, attributes = _seeded()
+    row, attributes = seeded()
     analyse_experiment(experiment=row.pk)
     api = Api("research:read")
     listed = api("GET", "/prompt-v2/results").json()
@@ -286,7 +286,7 @@ def test_results_within_a_segment() -> None:
 
 @pytest.mark.django_db
 def test_only_the_last_analysis_keeps_its_segments() -> None:
-    row, _ = _seeded()
+    row, _ = seeded()
     analyse_experiment(experiment=row.pk)
     last = analyse_experiment(experiment=row.pk)
     assert set(AnalysisSegment.objects.values_list("analysis", flat=True)) == {last.pk}
