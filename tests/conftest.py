@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+import hypothesis
 import pytest
 
 from tests import servers
-from tests.effort import SLOW
+from tests.effort import SLOW, examples
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -45,6 +46,10 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
+
+
+hypothesis.settings.register_profile("agent-factory", max_examples=examples(100))
+hypothesis.settings.load_profile("agent-factory")
 
 
 def pytest_configure() -> None:

@@ -21,6 +21,7 @@ from financial.domain.pricing import (
 )
 from financial.domain.rates import rate_from_decimal
 from financial.models.cost_event import USAGE_FIELDS
+from tests.effort import examples
 from tests.financial.brute_force import exact_parts
 
 pytestmark = pytest.mark.once
@@ -319,7 +320,7 @@ def _usages(draw):
     return usage
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=examples(1_000))
 @given(_usages(), _cards)
 def test_any_usage_costs_what_brute_force_says(usage, rates):
     assert check_usage(usage) == []

@@ -24,6 +24,7 @@ from operations.telemetry.domain.known import pack
 from operations.telemetry.domain.reading import CALLS, read_spans
 from operations.telemetry.domain.runs import derive_changes
 from operations.telemetry.domain.spans import Event
+from tests.effort import examples
 
 from .otlp import NOON, request, span
 
@@ -63,7 +64,7 @@ def refusal_of(body: bytes, form: Any, encoding: str = "") -> int | None:
     return None
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(ATTRIBUTES, ATTRIBUTES, st.lists(EVENTS, max_size=2), st.text(max_size=20), st.integers(-5, 5))
 def test_any_attributes_can_be_read(said: Any, resource: Any, events: Any, name: str, status: int) -> None:
     one = span(said, resource=resource, events=tuple(events), name=name, status=status)
@@ -83,7 +84,7 @@ def test_any_attributes_can_be_read(said: Any, resource: Any, events: Any, name:
         assert named.isprintable()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.binary(max_size=200), st.sampled_from(["protobuf", "json"]), st.sampled_from(["", "gzip", "deflate"])
 )
@@ -91,7 +92,7 @@ def test_any_bytes_are_read_or_refused(body: bytes, form: Any, encoding: str) ->
     assert refusal_of(body, form, encoding) in (None, 400, 413)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_a_damaged_protobuf_request_is_read_or_refused(data: st.DataObject) -> None:
     body = bytearray(
@@ -116,7 +117,7 @@ JSON: Any = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(

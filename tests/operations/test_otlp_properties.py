@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from operations.telemetry.domain.reading import Reading, read_spans
 from operations.telemetry.domain.spans import Span
+from tests.effort import examples
 
 from .otlp import RECORDED, Books, agent, chain, chat, read_recorded, span, tool
 
@@ -66,7 +67,7 @@ def test_recorded_requests_twice_reversed_halved_and_one_by_one(name: str) -> No
         assert books.told() == want
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_all_recorded_requests_interleaved(chooser: random.Random) -> None:
     check_any_delivery([one for name in RECORDED for one in read_recorded(name)], chooser)
@@ -110,13 +111,13 @@ def traces(draw: st.DrawFn) -> list[Span]:
     return spans
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(traces(), st.randoms(use_true_random=False))
 def test_generated_traces_in_any_delivery(spans: list[Span], chooser: random.Random) -> None:
     check_any_delivery(read_spans(spans), chooser)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(traces())
 def test_no_call_is_charged_twice_and_only_calls_are(spans: list[Span]) -> None:
     books = at_once(read_spans(spans))

@@ -26,6 +26,7 @@ from operations.slo.domain.exclusions import (
 )
 from operations.slo.domain.tiling import floor_to, tile
 from operations.slo.domain.windows import CalendarWindow, minutes_in, so_far, window_at
+from tests.effort import examples
 
 pytestmark = pytest.mark.once
 
@@ -239,7 +240,7 @@ def _by_hand(window: Maintenance, minute: datetime) -> bool:
     st.lists(WINDOWS, max_size=4), st.integers(0, 370 * 1440), ZONES, st.sampled_from(["week", "month"]),
     st.randoms(use_true_random=False), st.integers(-50, 50), st.sampled_from(["occurrences", "timeslices"]),
 )  # fmt: skip
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_a_calendar_window_with_exclusions_and_adjustments_equals_looking_at_every_minute(
     windows: list[Maintenance],
     minute: int,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent_factory_site.common.periods import Interval
 from operations.slo.domain.tiling import WIDTH, Tiling, ceil_to, floor_to, tile
+from tests.effort import examples
 
 pytestmark = pytest.mark.once
 
@@ -34,7 +35,7 @@ def _minutes(window: Interval) -> dict[datetime, int]:
 
 
 @given(STARTS, st.integers(0, 5 * 1440))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_every_minute_of_the_window_is_counted_once_and_no_other(start: datetime, length: int) -> None:
     window = Interval(start, start + length * MINUTE)
     tiling = tile(window)
@@ -44,7 +45,7 @@ def test_every_minute_of_the_window_is_counted_once_and_no_other(start: datetime
 
 
 @given(STARTS, st.integers(0, 7 * 365 * 1440))
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=examples(3000), deadline=None)
 def test_seven_years_are_at_most_200_rows(start: datetime, length: int) -> None:
     window = Interval(start, start + length * MINUTE)
     tiling = tile(window)
@@ -87,7 +88,7 @@ def test_no_more_rows_than_needed(start: str, end: str, rows: int) -> None:
 
 
 @given(STARTS, st.integers(1, 3 * 1440), st.integers(0, 4000), st.integers(0, 4000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_rows_that_are_gone_are_not_named(start: datetime, length: int, minutes: int, hours: int) -> None:
     window = Interval(start, start + length * MINUTE)
     minutes_from = start + timedelta(minutes=minutes - 500)
