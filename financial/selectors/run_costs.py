@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from agent_factory_site.common.db.prepared import PreparedQuery
+from agent_factory_site.common.db.prepared import Asked, PreparedQuery
 from financial.domain.cost_rules import VOID_SOURCE
 from financial.models import CostEvent
 
@@ -60,6 +60,16 @@ def run_costs_by_source(run_ids: Collection[str]) -> dict[str, dict[str, int]]:
         for run_id, source, amount in sums:
             found.setdefault(run_id, {})[source] = int(amount)
     return found
+
+
+def run_cost_asked(run_id: str) -> Asked:
+    """:func:`run_costs` of one run, to be asked together with others; :func:`run_cost_of` reads the answer."""
+    return _ONE.asked(run_id)
+
+
+def run_cost_of(rows: Sequence[tuple[Any, ...]]) -> RunCost:
+    """The cost of the run that was asked for."""
+    return RunCost(*map(int, rows[0][1:])) if rows else RunCost()
 
 
 def _sums(*run_ids: str) -> QuerySet[CostEvent, tuple[Any, ...]]:

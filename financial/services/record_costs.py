@@ -67,9 +67,14 @@ class Pending:
 
 
 def record_costs(
-    *, costs: Sequence[CostItem | list[FieldError]], settlement: Settlement | None = None
+    *,
+    costs: Sequence[CostItem | list[FieldError]],
+    settlement: Settlement | None = None,
+    savepoint: bool = True,
 ) -> RecordedCosts:
     """Record a batch, in the order sent; with ``settlement``, the one cost of that hold.
+
+    Who records in a transaction that does not go on where this fails needs no ``savepoint``.
 
     An item that is a list of errors (it did not decode) is passed through as rejected. A repeated
     event (same source, event id and content) changes nothing; the same id with other content is
@@ -78,12 +83,15 @@ def record_costs(
     outcome = RecordedCosts()
     own_source = HOLD_SOURCE if settlement is not None else ""
     pending = _work_out(_identify(costs, outcome, own_source), outcome)
-    record_entries(pending, outcome, settlement)
+    record_entries(pending, outcome, settlement, savepoint)
     return outcome
 
 
 def record_entries(
-    pending: Sequence[Pending], outcome: RecordedCosts, settlement: Settlement | None = None
+    pending: Sequence[Pending],
+    outcome: RecordedCosts,
+    settlement: Settlement | None = None,
+    savepoint: bool = True,
 ) -> None:
     """Record entries that were worked out, each once by its key; ``outcome`` tells what became of them."""
     if not pending:
@@ -103,7 +111,7 @@ def record_entries(
     entities = resolve_entities(names)
     numbers = resolve_series(series)
     with naming_sums():
-        retry_conflicts(lambda: _store(pending, entities, numbers, outcome, settlement))
+        retry_conflicts(lambda: _store(pending, entities, numbers, outcome, settlement, savepoint))
 
 
 @dataclass(slots=True)
@@ -169,9 +177,10 @@ def _store(
     numbers: dict[SeriesName, int],
     outcome: RecordedCosts,
     settlement: Settlement | None,
+    savepoint: bool,
 ) -> None:
     now = timezone.now()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=savepoint):
         admitted: dict[UUID, Entry] = {}
         refused: dict[UUID, FieldError] = {}
         if corrections := {item.key: item.entry for item in pending if item.entry.corrects}:

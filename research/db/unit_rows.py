@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.db import connection
 
+from agent_factory_site.common.db.bulk import Insert
 from agent_factory_site.common.db.bulk.sqlite import storable
 from research.models import UnitMetric
 
@@ -28,6 +29,13 @@ TYPES: Final = {
     "covariate_event": "text",
 }
 COLUMNS: Final = tuple(TYPES)
+FEW: Final = 7
+"""So many rows go in one message with what else is written."""
+
+
+def few_unit_rows(rows: Sequence[Sequence[Any]]) -> Insert:
+    """:func:`put_unit_rows` of at most ``FEW`` rows, for who writes them together with others."""
+    return Insert(UnitMetric._meta.db_table, COLUMNS, rows, KEYS)
 
 
 def drop_unit_rows(keys: Sequence[tuple[int, int]]) -> None:

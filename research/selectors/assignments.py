@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import OuterRef, Subquery
 
 from agent_factory_site.common.selectors.entities import find_entities
 from research.domain.assignment import Sticky
@@ -45,6 +46,12 @@ def sticky_rows(experiment: UUID, entities: Collection[int]) -> dict[int, Sticky
         for entity, variant, phase in rows.values_list("entity_id", "variant_id", "phase_id"):
             found[entity] = Sticky(variant, phase)
     return found
+
+
+def sticky_beside(entity: str, experiment_key: str) -> tuple[Subquery, Subquery]:
+    """The variant and the phase of an assignment, by columns of a query that have an entity and an experiment's key."""
+    rows = Assignment.objects.filter(entity=OuterRef(entity), experiment__key=OuterRef(experiment_key))
+    return Subquery(rows.values("variant_id")), Subquery(rows.values("phase_id"))
 
 
 def sticky_of_unit(entity: int, experiments: Collection[UUID]) -> dict[UUID, Sticky]:

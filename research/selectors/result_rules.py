@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from datetime import datetime
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from research.domain.unit_values import MetricRule
@@ -11,6 +12,31 @@ from research.models import Metric, MetricShift, RunningPeriod
 
 Periods = list[tuple[datetime, datetime | None]]
 """Half-open, in their order; the last may have no end yet."""
+
+
+class ResultRules(NamedTuple):
+    """The metrics of an experiment, and when it ran; nobody changes either."""
+
+    metrics: list[MetricRule]
+    periods: Periods
+
+
+_MOST: Final = 1000
+_memory: dict[tuple[Hashable, UUID], ResultRules] = {}
+
+
+def result_rules(experiment: UUID, token: Hashable) -> ResultRules:
+    """What decides over the results of an experiment: asked once for each revision of the definitions.
+
+    ``token`` is the stored one, as the caller has just read it: every write of metrics and periods renews it.
+    """
+    found = _memory.get((token, experiment))
+    if found is None:
+        found = ResultRules(metric_rules(experiment), running_periods(experiment))
+        if len(_memory) >= _MOST:
+            _memory.clear()
+        _memory[token, experiment] = found
+    return found
 
 
 def metric_rules(experiment: UUID) -> list[MetricRule]:

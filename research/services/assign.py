@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from agent_factory_site.common.audit.recorder import audit_insert
-from agent_factory_site.common.db.bulk import Insert, insert_ignore_returning, write_all
+from agent_factory_site.common.db.bulk import Insert, Write, insert_ignore_returning, write_all
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import FieldError, Invalid
 from agent_factory_site.common.selectors.entities import find_entities
@@ -25,7 +25,7 @@ from research.domain.assignment import Decision, Definition, HoldoutRule, Reason
 from research.domain.values import attribute_errors, unit_error
 from research.models import Assignment
 from research.selectors.assignments import revision_and_sticky, sticky_rows, stored_units
-from research.selectors.definitions import definitions, no_such_experiment, remembered
+from research.selectors.definitions import Definitions, definitions, no_such_experiment, remembered
 
 from .double_exposure import mark_double_exposures
 from .exposure_counts import exposed
@@ -122,9 +122,18 @@ def assign_units(*, experiment: UUID | str, units: Sequence[Unit], expose: bool 
 
 
 def assign_unit(
-    *, experiment: UUID | str, unit: str, attributes: Mapping[str, Any], expose: bool = True
+    *,
+    experiment: UUID | str,
+    unit: str,
+    attributes: Mapping[str, Any],
+    expose: bool = True,
+    later: list[Write] | None = None,
 ) -> Assigned:
-    """:func:`assign_units` of one unit: one statement where this process has met the unit before."""
+    """:func:`assign_units` of one unit: one statement where this process has met the unit before.
+
+    What is written last of a new exposure is added to ``later`` for a caller who writes it in the same
+    transaction.
+    """
     fault = unit_error(unit)
     if fault is not None:
         raise Invalid.fields(fault)
@@ -136,26 +145,39 @@ def assign_unit(
             token, sticky = revision_and_sticky(definition.id, number)
             if token == known.token:
                 decision = decide(definition, unit, attributes, sticky, known.holdout)
-                if not (expose and decision.is_new):
-                    return Assigned(definition, unit, decision)
+                if expose and decision.is_new:
+                    _check([Unit(unit, attributes)])
+                    fresh = {unit: decision}
+                    taken = _expose(definition, fresh, timezone.now(), {}, {unit: attributes}, later)
+                    if taken:
+                        decision = decide(definition, unit, attributes, taken[unit], known.holdout)
+                return Assigned(definition, unit, decision)
     return assign_units(experiment=experiment, units=[Unit(unit, attributes)], expose=expose)[0]
 
 
-def report_exposures(*, experiment: UUID | str, exposures: Sequence[Exposure]) -> Exposures:
+def report_exposures(
+    *,
+    experiment: UUID | str,
+    exposures: Sequence[Exposure],
+    known: Definitions | None = None,
+    sticky: Mapping[str, Sticky] | None = None,
+) -> Exposures:
     """Write down exposures that happened elsewhere; those of units that have one are duplicates.
 
     A variant that is not the unit's is rejected and marks the unit as seen in two (:mod:`.double_exposure`); a
     unit that takes no part is rejected. Where the variant is named, targeting is taken as met by whoever
-    evaluated it. Raises :class:`NotFound`, and :class:`Invalid` for units that are none.
+    evaluated it. ``known`` and ``sticky`` are the definitions and the assignments of the units where the
+    caller has just read them. Raises :class:`NotFound`, and :class:`Invalid` for units that are none.
     """
     _check([Unit(each.unit, each.attributes) for each in exposures])
-    known = definitions()
+    known = definitions() if known is None else known
     definition = known.find(experiment)
     if definition is None:
         raise no_such_experiment()
     now = timezone.now()
     untargeted = replace(definition, targeting=())
-    sticky = stored_units(definition.id, definition.unit, {each.unit for each in exposures}).sticky
+    if sticky is None:
+        sticky = stored_units(definition.id, definition.unit, {each.unit for each in exposures}).sticky
     fresh: dict[str, Decision] = {}
     moments: dict[str, datetime] = {}
     said: dict[str, Mapping[str, Any]] = {}
@@ -233,14 +255,16 @@ def _expose(
     now: datetime,
     moments: Mapping[str, datetime],
     said: Mapping[str, Mapping[str, Any]],
+    later: list[Write] | None = None,
 ) -> dict[str, Sticky]:
     """Write the rows of ``fresh`` units, with what is ``said`` of their attributes; those that others wrote first,
     as they wrote them.
     """
 
     def store() -> dict[str, Sticky]:
-        with transaction.atomic():
-            return _write(definition, fresh, now, moments, said)
+        # Who calls this in a transaction does not go on where it fails.
+        with transaction.atomic(savepoint=False):
+            return _write(definition, fresh, now, moments, said, later)
 
     return retry_conflicts(store)
 
@@ -251,6 +275,7 @@ def _write(
     now: datetime,
     moments: Mapping[str, datetime],
     said: Mapping[str, Mapping[str, Any]],
+    later: list[Write] | None,
 ) -> dict[str, Sticky]:
     numbers = resolve_entities([(definition.unit, unit) for unit in fresh])
     units = {number: unit for (_, unit), number in numbers.items()}
@@ -272,9 +297,12 @@ def _write(
     )
     if inserted:
         written = [row for row in rows if row[1] in inserted]
-        write_all(
-            connection, [_audit(definition, written), *exposed(definition.id, definition.phase, written)]
-        )
+        writes: list[Write] = [_audit(definition, written)]
+        writes += exposed(definition.id, definition.phase, written)
+        if later is not None:
+            later += writes
+        else:
+            write_all(connection, writes)
     lost = [number for number in units if number not in inserted]
     return {units[number]: row for number, row in sticky_rows(definition.id, lost).items()} if lost else {}
 

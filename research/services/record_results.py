@@ -6,7 +6,7 @@ order, so that two batches never wait in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,12 +16,13 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from agent_factory_site.common.audit.recorder import audit_insert
-from agent_factory_site.common.db.bulk import insert_ignore_returning, write_all
+from agent_factory_site.common.db.bulk import Write, insert_ignore_returning, write_all
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.ids import uuid7
-from agent_factory_site.common.outbox import publish
+from agent_factory_site.common.outbox import outbox_inserts
 from agent_factory_site.common.selectors.entities import find_entities
+from research.db.unit_rows import FEW, few_unit_rows, put_unit_rows
 from research.domain.result_input import (
     ResultInput,
     ResultItem,
@@ -34,14 +35,20 @@ from research.domain.result_input import (
 from research.domain.unit_values import Measured, MetricRule
 from research.events import ResultsRecorded
 from research.models import Assignment, ResultEvent
-from research.selectors.definitions import get_definition
-from research.selectors.result_rules import Periods, metric_rules, running_periods
+from research.selectors.definitions import (
+    Definitions,
+    definition_revision,
+    definitions,
+    get_definition,
+)
+from research.selectors.result_rules import Periods, result_rules
 from research.selectors.unit_streams import UNIT_COLUMNS, Unit
 
+from .one_unit import OneUnit, lock_unit
 from .replace_results import Former, Newer, replace_results
 from .result_names import Names, resolve_names
 from .sum_locks import hold_sums_still
-from .unit_sums import CHUNK, Changes, Result, additions, retake_results, take_results
+from .unit_sums import CHUNK, Changes, Result, additions, retake_results, sources_of, take_results
 
 MAX_FUTURE: Final = timedelta(hours=24)
 CONFLICT: Final = FieldError(
@@ -85,7 +92,13 @@ class _Pending:
         return self.index, *self.repeats
 
 
-def record_results(*, experiment: UUID | str, results: Sequence[ResultItem]) -> RecordedResults:
+def record_results(
+    *,
+    experiment: UUID | str,
+    results: Sequence[ResultItem],
+    known: Definitions | None = None,
+    later: list[Write] | None = None,
+) -> RecordedResults:
     """Record a batch of results of one experiment, named by id or key.
 
     An item that is a list of errors (it did not decode) is passed through as rejected. A repeated event (same
@@ -93,24 +106,30 @@ def record_results(*, experiment: UUID | str, results: Sequence[ResultItem]) -> 
     place, and one without a value takes the result back. Other content under the same id and revision is
     rejected as ``event_conflict``. Good items are recorded whatever becomes of the others. Raises
     :class:`NotFound`.
+
+    ``known`` are the definitions where the caller has just read them. What is written last is added to
+    ``later`` for a caller who writes it in the same transaction.
     """
-    definition = get_definition(experiment)
-    rules = metric_rules(definition.id)
+    known = definitions() if known is None else known
+    definition = get_definition(experiment, known)
+    rules = result_rules(definition.id, known.token).metrics
     outcome = RecordedResults()
     pending = _identify(definition.id, results, rules, outcome)
     if pending:
         numbers = find_entities({(definition.unit, item.result.unit_id) for item in pending})
         entities = {unit: number for (_, unit), number in numbers.items()}
+        sources = {item.result.metric for item in pending if item.result.unit_id in entities}
         names = resolve_names(
             definition.id,
-            sources={item.result.metric for item in pending if item.result.unit_id in entities},
+            sources=sources,
+            beside=sources_of(sources, rules),
             judges={
                 (item.result.metric, item.result.judge, item.result.judge_version or "")
                 for item in pending
                 if item.result.judge and item.result.unit_id in entities
             },
         )
-        retry_conflicts(lambda: _store(definition.id, pending, rules, entities, names, outcome))
+        retry_conflicts(lambda: _store(definition.id, pending, rules, entities, names, outcome, later))
     outcome.accepted.sort()
     outcome.duplicates.sort()
     return outcome
@@ -164,13 +183,14 @@ def _store(
     entities: Mapping[str, int],
     names: Names,
     outcome: RecordedResults,
+    later: list[Write] | None,
 ) -> None:
     now, audit = timezone.now(), uuid7()
     refused: dict[UUID, FieldError] = {}
-    with transaction.atomic():
-        hold_sums_still(experiment)
-        periods = running_periods(experiment)
-        units = _locked_units(experiment, sorted(set(entities.values())))
+    # Who calls this in a transaction does not go on where it fails.
+    with transaction.atomic(savepoint=False):
+        one, units, token = _lock(experiment, pending, rules, entities, names)
+        periods = result_rules(experiment, token).periods
         rows: list[tuple[_Pending, Unit]] = []
         for item in sorted(pending, key=lambda item: item.key.int):
             unit = units.get(entities.get(item.result.unit_id, 0))
@@ -207,7 +227,13 @@ def _store(
                 for item, unit in taken
                 if item.result.value is not None
             ]
-            take_results(new, rules, names.sources, sums)
+            states = None if one is None or one.unit is None else {one.unit.entity: one.values}
+            values = take_results(new, rules, names.sources, sums, states)
+            writes: list[Write] = []
+            if values and not newer and len(values) <= FEW:
+                writes.append(few_unit_rows(values))
+            else:
+                put_unit_rows(values)
             if newer:
                 retake_results(replace_results(newer), rules, names.sources, sums)
             changed = [item.key for item, _ in taken] + [each.former.key for each in newer]
@@ -219,9 +245,15 @@ def _store(
                 | ({"replaced": len(newer)} if newer else {}),
                 event_id=audit,
             )
-            publish(ResultsRecorded(experiment=str(experiment), batch=str(audit), results=len(changed)))
-            # Rows shared with other writers are locked from here to the commit.
-            write_all(connection, [told, *additions(sums, {rule.id: rule for rule in rules})])
+            event = ResultsRecorded(experiment=str(experiment), batch=str(audit), results=len(changed))
+            by_id = {rule.id: rule for rule in rules}
+            around = (None, None) if one is None else (one.slot, one.shifts)
+            writes += [told, *outbox_inserts(event), *additions(sums, by_id, *around)]
+            if later is not None:
+                later += writes
+            else:
+                # Rows shared with other writers are locked from here to the commit.
+                write_all(connection, writes)
     stored = claimed | {each.former.key for each in newer}
     for item in pending:
         if item.key in stored:
@@ -232,6 +264,27 @@ def _store(
         else:
             error = CONFLICT if item.key in known else refused[item.key]
             outcome.rejected.update({place: [error] for place in item.places})
+
+
+def _lock(
+    experiment: UUID,
+    pending: Sequence[_Pending],
+    rules: Sequence[MetricRule],
+    entities: Mapping[str, int],
+    names: Names,
+) -> tuple[OneUnit | None, dict[int, Unit], Hashable]:
+    """The units of results, locked, and the token of the definitions now; what else is known of an only unit."""
+    numbers = sorted(set(entities.values()))
+    if len(numbers) == 1:
+        touched = {item.result.metric for item in pending if item.result.unit_id in entities}
+        one = lock_unit(
+            experiment=experiment, entity=numbers[0], touched=touched, rules=rules, sources=names.sources
+        )
+        if one is not None:
+            return one, {} if one.unit is None else {numbers[0]: one.unit}, one.token
+    hold_sums_still(experiment)
+    token = definition_revision()
+    return None, _locked_units(experiment, numbers), token
 
 
 def _locked_units(experiment: UUID, entities: Sequence[int]) -> dict[int, Unit]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
+from agent_factory_site.common.caching import CommittedCache
 from agent_factory_site.common.db.retry import retry_conflicts
 from research.models import Judge, ResultSource
 
@@ -15,16 +17,31 @@ JudgeName = tuple[str, str, str]
 """Source, name and version."""
 
 
+_sources: Final[CommittedCache[tuple[UUID, str], int]] = CommittedCache()
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
-    """All sources of an experiment by their key, and judges by source, name and version."""
+    """Sources of an experiment by their key, and judges by source, name and version."""
 
     sources: dict[str, int]
     judges: dict[JudgeName, int]
 
 
-def resolve_names(experiment: UUID, *, sources: Collection[str], judges: Collection[JudgeName] = ()) -> Names:
-    """The sources of an experiment and the judges asked for, registered where they are new."""
+def resolve_names(
+    experiment: UUID,
+    *,
+    sources: Collection[str],
+    judges: Collection[JudgeName] = (),
+    beside: Collection[str] = (),
+) -> Names:
+    """The sources and the judges asked for, registered where they are new; of ``beside`` those that there are.
+
+    Without judges, and where this process has met all of the sources before, nothing is asked.
+    """
+    wanted = {(experiment, source) for source in (*sources, *beside)}
+    if not judges and len(met := _sources.get_many(wanted)) == len(wanted):
+        return Names({source: number for (_, source), number in met.items()}, {})
     found = _stored(experiment)
     if not all(source in found.sources for source in sources):
         retry_conflicts(lambda: _register_sources(experiment, sorted(set(sources) - set(found.sources))))
@@ -34,6 +51,7 @@ def resolve_names(experiment: UUID, *, sources: Collection[str], judges: Collect
         numbers = found.sources
         retry_conflicts(lambda: _register_judges(numbers, missing))
         found = _stored(experiment)
+    _sources.put_on_commit({(experiment, source): number for source, number in found.sources.items()})
     return found
 
 

@@ -68,21 +68,27 @@ class Changes:
 
 
 def take_results(
-    results: Sequence[Result], rules: Sequence[MetricRule], sources: Mapping[str, int], changes: Changes
-) -> None:
-    """Update the values of units, and note in ``changes`` what that does to the sums of their arms.
+    results: Sequence[Result],
+    rules: Sequence[MetricRule],
+    sources: Mapping[str, int],
+    changes: Changes,
+    states: dict[int, dict[str, UnitValues]] | None = None,
+) -> list[tuple[Any, ...]]:
+    """The new values of units, as rows to be written, and in ``changes`` what that does to the sums of their arms.
 
-    ``sources`` are the numbers of all sources of the experiment. Units that are left out of the analysis have
-    values and are in no sums. A fixed number of statements whatever the number of results.
+    ``sources`` are the numbers of all sources that metrics of these results take. Units that are left out of
+    the analysis have values and are in no sums. One statement whatever the number of results, none where the
+    caller has read the values, which are ``states`` then.
     """
     by_unit: dict[int, list[Result]] = defaultdict(list)
     for result in results:
         by_unit[result.unit.entity].append(result)
     touched = {result.source for result in results}
-    rules = [rule for rule in rules if touched.intersection(rule.sources)]
-    wanted = touched.union(*(rule.sources for rule in rules)) if rules else touched
+    rules = rules_of(touched, rules)
     entities = sorted(by_unit)
-    states = unit_values({sources[name]: name for name in wanted if name in sources}, entities)
+    if states is None:
+        wanted = sources_of(touched, rules)
+        states = unit_values({sources[name]: name for name in wanted if name in sources}, entities)
     written: dict[tuple[int, int], tuple[Any, ...]] = {}
     for entity in entities:
         mine = by_unit[entity]
@@ -108,7 +114,17 @@ def take_results(
         for name in news:
             key = sources[name], entity
             written[key] = (*key, unit.phase, unit.variant, *value_row(state[name]))
-    put_unit_rows([written[key] for key in sorted(written)])
+    return [written[key] for key in sorted(written)]
+
+
+def rules_of(touched: Collection[str], rules: Sequence[MetricRule]) -> list[MetricRule]:
+    """The metrics that take results of the ``touched`` sources."""
+    return [rule for rule in rules if any(source in touched for source in rule.sources)]
+
+
+def sources_of(touched: Collection[str], rules: Sequence[MetricRule]) -> set[str]:
+    """The sources of which values are needed where these are ``touched``."""
+    return {*touched, *(source for rule in rules_of(touched, rules) for source in rule.sources)}
 
 
 def retake_results(
@@ -122,8 +138,8 @@ def retake_results(
     for each in revised:
         by_unit[each.unit.entity].append(each)
     touched = {each.source for each in revised}
-    rules = [rule for rule in rules if touched.intersection(rule.sources)]
-    wanted = touched.union(*(rule.sources for rule in rules)) if rules else touched
+    rules = rules_of(touched, rules)
+    wanted = sources_of(touched, rules)
     entities = sorted(by_unit)
     states = unit_values({sources[name]: name for name in wanted if name in sources}, entities)
     fresh = {
@@ -205,13 +221,21 @@ def unit_values(sources: Mapping[int, str], entities: Collection[int]) -> dict[i
     return found
 
 
-def additions(changes: Changes, rules: Mapping[int, MetricRule]) -> list[Addition]:
-    """What to add to the sums of arms and to the counts of quantiles, in the order in which rows are locked."""
+def additions(
+    changes: Changes,
+    rules: Mapping[int, MetricRule],
+    slot: int | None = None,
+    stored: dict[tuple[int, int, str], float] | None = None,
+) -> list[Addition]:
+    """What to add to the sums of arms and to the counts of quantiles, in the order in which rows are locked.
+
+    ``slot`` and the ``stored`` shifts are those that the caller has asked for in this transaction.
+    """
     arms = {key: pairs for key, pairs in changes.arms.items() if any(old != new for old, new in pairs)}
     if not arms and not changes.buckets:
         return []
-    shifts = _shifts(arms, rules)
-    slot = free_slot(SLOT_SPACE)
+    shifts = _shifts(arms, rules, stored)
+    slot = free_slot(SLOT_SPACE) if slot is None else slot
     sums = {}
     for key in sorted(arms):
         shift = shifts.get((key.metric, key.phase), Shifts())
@@ -240,6 +264,7 @@ def sums_additions(
 def _shifts(
     arms: Mapping[ArmKey, Sequence[tuple[UnitPoint | None, UnitPoint | None]]],
     rules: Mapping[int, MetricRule],
+    stored: dict[tuple[int, int, str], float] | None,
 ) -> dict[tuple[int, int], Shifts]:
     """Shifts of the metrics and phases of ``arms``; what has none yet is fixed at the first value there is."""
     firsts: dict[tuple[int, int, str], float] = {}
@@ -253,7 +278,8 @@ def _shifts(
     if not firsts:
         return {}
     metrics, phases = {metric for metric, _, _ in firsts}, {phase for _, phase, _ in firsts}
-    stored = stored_shifts(metrics, phases)
+    if stored is None:
+        stored = stored_shifts(metrics, phases)
     missing = [key for key in sorted(firsts) if key not in stored]
     if missing:
         insert_ignore_returning(

@@ -123,7 +123,7 @@ def test_a_batch_takes_as_many_statements_as_a_small_one(django_capture_on_commi
     small = statements([f"a-{number}" for number in range(3)])
     large = statements([f"b-{number}" for number in range(300)])
     # Entities and assignments that fill more than one statement on SQLite, and are staged on PostgreSQL.
-    assert (small, large) == ((10, 12) if connection.vendor == "sqlite" else (10, 13))
+    assert (small, large) == ((8, 10) if connection.vendor == "sqlite" else (8, 11))
     assert statements([f"b-{number}" for number in range(300)]) == 2
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from django.db import connection
+
+from .prepared import Asked, ask_all
 
 SLOTS: Final = 8
 _FREE: Final = (
@@ -21,7 +24,16 @@ def free_slot(space: int) -> int:
     """
     if connection.vendor == "sqlite":
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute(_FREE, [SLOTS - 1, space])
-        row = cursor.fetchone()
-    return os.getpid() % SLOTS if row is None else int(row[0])
+    return slot_of(ask_all(*slot_asked(space)))
+
+
+def slot_asked(space: int) -> list[Asked]:
+    """:func:`free_slot`, to be asked together with others, if it has to be; :func:`slot_of` reads the answer."""
+    return [] if connection.vendor == "sqlite" else [Asked(_FREE, [SLOTS - 1, space])]
+
+
+def slot_of(answers: Sequence[Sequence[tuple[Any, ...]]]) -> int:
+    """The slot that the answers to :func:`slot_asked` tell of."""
+    for rows in answers:
+        return int(rows[0][0]) if rows else os.getpid() % SLOTS
+    return 0

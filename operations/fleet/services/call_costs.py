@@ -100,9 +100,12 @@ def settle_with_cost(*, hold_id: UUID, owner: str | None, cost: CostInput) -> Ch
     return "recorded"
 
 
-def charge(cost: CostInput) -> None:
-    """Record one cost by itself; raises :class:`Invalid` naming what is wrong with it."""
-    if errors := record_costs(costs=[cost]).rejected.get(0):
+def charge(cost: CostInput, *, savepoint: bool = True) -> None:
+    """Record one cost by itself; raises :class:`Invalid` naming what is wrong with it.
+
+    ``savepoint`` as of :func:`record_costs`.
+    """
+    if errors := record_costs(costs=[cost], savepoint=savepoint).rejected.get(0):
         raise Invalid.fields(*errors)
 
 

@@ -5,36 +5,45 @@ What a batch reads again after each step is kept in hand here, because the run i
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.utils import timezone
 
-from agent_factory_site.common.db.bulk import Insert
+from agent_factory_site.common.db.bulk import Insert, Write
+from agent_factory_site.common.db.prepared import ask_all
+from agent_factory_site.common.db.slots import slot_of
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.selectors.entities import EntityName
 from agent_factory_site.common.services.entities import resolve_entities
-from financial.selectors.run_costs import RunCost, run_costs
+from financial.selectors.run_costs import run_cost_asked, run_cost_of
 from operations.fleet.domain.comparing import Compared, sum_of, together
 from operations.fleet.domain.run_said import RunSaid, combine, pack, unpack
 from operations.fleet.models import API_PART, Agent, Run, RunPart
+from research.selectors.definitions import Definitions
 
 from .agents import KnownAgent
 from .open_runs import OpenRun
 from .record_runs import RecordedRuns, finish_recording, next_row, part_insert, said_of
 from .run_costs import Reported, Telling, under_reported
+from .run_rollups import run_slot_asked
 from .run_rows import RunBooks, RunRow, insert_new, row_of, served_by, variant_rows
 from .run_units import variant_units
 
 
-def begin_recording(*, said: RunSaid, agent: KnownAgent) -> bool:
-    """Record a run of which nothing was known, with its audit event and rollups; whether it is new indeed."""
-    row = row_of(said, {said.agent: agent}, resolve_entities(_names(said)))
+def begin_recording(
+    *, said: RunSaid, agent: KnownAgent, known: Definitions | None = None, first: Sequence[Write] = ()
+) -> bool:
+    """Record a run of which nothing was known, with its audit event and rollups; whether it is new indeed.
+
+    ``first`` is written with it. ``known`` are the definitions that the run's variants are of.
+    """
+    row = row_of(said, {said.agent: agent}, resolve_entities(names_of(said)))
     if not insert_new([row], timezone.now()):
         return False
-    writes = [part_insert([(row.id, API_PART, pack(said))])]
+    writes = [*first, part_insert([(row.id, API_PART, pack(said))])]
     if said.experiments:
-        units = variant_units({row.id: said}, {said.agent: agent})
+        units = variant_units({row.id: said}, {said.agent: agent}, known)
         served = sorted(served_by(said, units).items())
         writes.append(variant_rows([(row.id, experiment, *one) for experiment, one in served]))
     finish_recording(RecordedRuns({row.id: (None, row)}), writes)
@@ -53,20 +62,20 @@ def told_row(run: OpenRun, said: RunSaid) -> tuple[RunRow, list[Insert]]:
             parts.append(first)
             rows.append((run.row.id, run.row.trace_id, pack(first)))
     whole = combine(parts)
-    missing = _names(whole) - run.entities.keys()
+    missing = names_of(whole) - run.entities.keys()
     names = {**run.entities, **resolve_entities(missing)} if missing else run.entities
     row = row_of(whole, {each.agent: run.agent for each in parts}, names)
     return next_row(run.row, row, parted=True), [part_insert(sorted(rows))]
 
 
-def books_of(run: OpenRun, said: Reported) -> RunBooks:
-    """The books of a run to which ``said`` is added, at the costs that the ledger has now."""
-    run_id = run.row.run_id
-    cost = run_costs([run_id]).get(run_id, RunCost())
+def books_of(run: OpenRun, said: Reported) -> tuple[RunBooks, int]:
+    """The books of a run to which ``said`` is added, at the costs that the ledger has now; the slot of its sums."""
+    costs, *slots = ask_all(run_cost_asked(run.row.run_id), *run_slot_asked())
+    cost = run_cost_of(costs)
     books = run.books
     before = Compared(books.compared_spans, books.compared_steps, books.compared_whole)
     compared = together(before, said.compared)
-    return RunBooks(
+    found = RunBooks(
         steps=books.steps,
         cost=cost.amount,
         costs=cost.charges,
@@ -80,10 +89,11 @@ def books_of(run: OpenRun, said: Reported) -> RunBooks:
         compared_spans=compared.spans,
         compared_steps=compared.steps,
         compared_whole=compared.whole,
-        under_reported=bool(under_reported([Telling(run_id, compared, books.steps)])),
+        under_reported=bool(under_reported([Telling(run.row.run_id, compared, books.steps)])),
         told_state=run.agent.state,
         revision=books.revision + 1,
     )
+    return found, slot_of(slots)
 
 
 def model_of(run: OpenRun, row: RunRow, books: RunBooks, now: datetime) -> Run:
@@ -97,7 +107,8 @@ def model_of(run: OpenRun, row: RunRow, books: RunBooks, now: datetime) -> Run:
     return made
 
 
-def _names(said: RunSaid) -> Collection[EntityName]:
+def names_of(said: RunSaid) -> Collection[EntityName]:
+    """The user and the unit that a run tells of."""
     names: set[EntityName] = {("user", said.user)} if said.user else set()
     if said.unit is not None:
         names.add(said.unit)

@@ -150,10 +150,11 @@ def next_row(before: RunRow, after: RunRow, *, parted: bool) -> RunRow:
     return after
 
 
-def finish_recording(outcome: RecordedRuns, first: Sequence[Write] = ()) -> None:
+def finish_recording(outcome: RecordedRuns, first: Sequence[Write] = (), slot: int | None = None) -> None:
     """The audit event and the rollups of what was recorded: the last that a transaction writes of its runs.
 
-    ``first`` is written before, where it can in the same message.
+    ``first`` is written before, where it can in the same message; ``slot`` is that of the rollups where it is
+    known.
     """
     if not outcome.changed:
         write_all(connection, first)
@@ -165,7 +166,7 @@ def finish_recording(outcome: RecordedRuns, first: Sequence[Write] = ()) -> None
         target_id=str(keys[0]) if len(keys) == 1 else "",
         changes={"runs": len(keys)},
     )
-    write_all(connection, [*first, told, *rollup_writes(list(outcome.changed.values()))])
+    write_all(connection, [*first, told, *rollup_writes(list(outcome.changed.values()), slot)])
 
 
 def _resolve(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -67,56 +67,77 @@ def under_reported(runs: Iterable[Telling]) -> set[str]:
     return flagged
 
 
-def recompute_costs(*, run_ids: Collection[str]) -> list[UUID]:
+class _Booked(NamedTuple):
+    """What a locked run's row says of its books."""
+
+    run_id: str
+    steps: int
+    reported_cost: int | None
+    compared: Compared
+    under_reported: bool
+    cost: RunCost
+
+    def plus(self, said: Reported) -> _Booked:
+        return self._replace(
+            steps=self.steps + said.steps,
+            reported_cost=sum_of(self.reported_cost, said.reported_cost),
+            compared=together(self.compared, said.compared),
+        )
+
+
+def recompute_costs(
+    *, run_ids: Collection[str], reported: Mapping[UUID, Reported] | None = None
+) -> list[UUID]:
     """Have runs cost what the ledger says; the keys of those that did not. Repeated, it changes nothing.
 
-    Runs in the caller's transaction: runs are locked first, so that the ledger read under the lock that comes
-    last is the one that stays.
+    ``reported`` is added to its runs as by :func:`add_reported`, in the same writing of them. Runs in the
+    caller's transaction: runs are locked first, so that the ledger read under the lock that comes last is the
+    one that stays.
     """
-    keys = sorted({run_key(run_id) for run_id in run_ids if run_id})
-    before: dict[UUID, tuple[Telling, tuple[Any, ...], bool]] = {}
-    for start in range(0, len(keys), CHUNK):
-        rows = Run.objects.filter(pk__in=keys[start : start + CHUNK]).order_by("pk")
-        for pk, run_id, steps, flag, spans, calls, whole, *cost in rows.select_for_update(
-            no_key=True
-        ).values_list("pk", "run_id", "steps", "under_reported", *_COMPARED, *_COST):
-            before[pk] = Telling(run_id, Compared(spans, calls, whole), steps), tuple(cost), flag
+    added = {key: said for key, said in (reported or {}).items() if said != Reported()}
+    costing = {run_key(run_id) for run_id in run_ids if run_id}
+    before = _locked_books(sorted(costing | added.keys()))
     if not before:
         return []
-    found = run_costs([run.run_id for run, *_ in before.values()])
-    flagged = under_reported(run for run, *_ in before.values())
+    after = {key: one.plus(added[key]) if key in added else one for key, one in before.items()}
+    found = run_costs([one.run_id for key, one in after.items() if key in costing])
+    flagged = under_reported(Telling(one.run_id, one.compared, one.steps) for one in after.values())
     now = timezone.now()
-    values = []
-    for pk, (run, had, was_flagged) in before.items():
-        cost = found.get(run.run_id, RunCost())
-        has = tuple(getattr(cost, name) for name in RunCost.__slots__)
-        flag = run.run_id in flagged
-        if has != had or flag != was_flagged:
-            values.append((*has, flag, now, pk))
-    if values:
-        update_rows(_COLUMNS, _TYPES, values)
-    return [row[-1] for row in values]
+    told, changed = [], []
+    for key, one in after.items():
+        cost = found.get(one.run_id, RunCost()) if key in costing else one.cost
+        flag = one.run_id in flagged
+        said = (one.steps, one.reported_cost, one.compared.most, *one.compared)
+        if cost != one.cost or (flag != one.under_reported and key not in added):
+            has = (getattr(cost, name) for name in RunCost.__slots__)
+            changed.append((*said, *has, flag, now, key))
+        elif key in added:
+            told.append((*said, flag, key))
+    if changed:
+        update_rows((*_REPORTED[:-1], *_COLUMNS), (*_REPORTED_TYPES[:-1], *_TYPES), changed)
+    if told:
+        types = (*_REPORTED_TYPES, "uuid")
+        write_all(connection, [Update(Run._meta.db_table, _REPORTED, "id", types, told)])
+    return [row[-1] for row in changed]
+
+
+def _locked_books(keys: Sequence[UUID]) -> dict[UUID, _Booked]:
+    """What the rows of runs say of their books, locked in the order of their keys."""
+    found: dict[UUID, _Booked] = {}
+    columns = ("pk", "run_id", "steps", "reported_cost", "under_reported", *_COMPARED, *_COST)
+    for start in range(0, len(keys), CHUNK):
+        rows = Run.objects.filter(pk__in=keys[start : start + CHUNK]).order_by("pk")
+        for key, run_id, steps, own, flag, spans, calls, whole, *cost in rows.select_for_update(
+            no_key=True
+        ).values_list(*columns):
+            compared = Compared(spans, calls, whole)
+            found[key] = _Booked(run_id, steps, own, compared, flag, RunCost(*cost))
+    return found
 
 
 def add_reported(reported: Mapping[UUID, Reported]) -> None:
     """Add what steps said to their runs, in the order of their keys; their flags follow the ledger."""
-    added = {key: said for key, said in reported.items() if said != Reported()}
-    keys = sorted(added)
-    runs: list[tuple[UUID, int | None, Telling]] = []
-    for start in range(0, len(keys), CHUNK):
-        rows = Run.objects.filter(pk__in=keys[start : start + CHUNK]).order_by("pk")
-        for pk, run_id, steps, own, *compared in rows.select_for_update(no_key=True).values_list(
-            "pk", "run_id", "steps", "reported_cost", *_COMPARED
-        ):
-            said = added[pk]
-            told = together(Compared(*compared), said.compared)
-            runs.append((pk, sum_of(own, said.reported_cost), Telling(run_id, told, steps + said.steps)))
-    flagged = under_reported(run for _, _, run in runs)
-    values = [
-        (run.steps, own, run.compared.most, *run.compared, run.run_id in flagged, pk) for pk, own, run in runs
-    ]
-    types = (*_REPORTED_TYPES, "uuid")
-    write_all(connection, [Update(Run._meta.db_table, _REPORTED, "id", types, values)])
+    recompute_costs(run_ids=(), reported=reported)
 
 
 def claim_charging(*, run_ids: Collection[str], path: str) -> set[str]:

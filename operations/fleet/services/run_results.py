@@ -5,15 +5,17 @@ A run's value replaces the one that it had before, by the run's revision; it is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
+from agent_factory_site.common.db.bulk import Write, write_all
+from agent_factory_site.common.db.prepared import PreparedQuery, ask_all
 from agent_factory_site.common.errors import Conflict, NotFound
 from agent_factory_site.common.outbox import publish
 from operations.fleet.domain.run_outcomes import Outcome, matches, outcome_cost, results_of, sample_of
@@ -22,13 +24,15 @@ from operations.fleet.models import Run, RunVariant
 from operations.slo.domain.sample_input import SampleInput
 from operations.slo.selectors.sources import slis_of
 from operations.slo.services.record_samples import record_samples, withdraw_samples
+from research.domain.assignment import Sticky
 from research.domain.result_input import ResultInput
 from research.domain.values import unit_error
-from research.selectors.definitions import definitions
+from research.selectors.assignments import sticky_beside
+from research.selectors.definitions import definitions, revision_asked
 from research.services.assign import Exposure, report_exposures
 from research.services.record_results import record_results
 
-from .run_costs import recompute_costs
+from .run_costs import Reported, recompute_costs
 from .run_rows import CHUNK, MICRO_SECONDS, RunBooks, RunRow
 from .run_trees import event_id_of, withdraw_results
 
@@ -49,14 +53,19 @@ class EndedRun(NamedTuple):
 
 
 def settle_runs(
-    *, run_ids: Collection[str], ended: Collection[UUID] = (), relinked: Collection[UUID] = ()
+    *,
+    run_ids: Collection[str],
+    ended: Collection[UUID] = (),
+    relinked: Collection[UUID] = (),
+    reported: Mapping[UUID, Reported] | None = None,
 ) -> None:
     """Bring the costs of runs up to the ledger, and carry what runs came to into the other books.
 
     ``ended`` are runs of which more than the cost is new, ``relinked`` those that are called by others than was
-    thought. In the caller's transaction, after costs were recorded; repeated, it changes nothing.
+    thought; ``reported`` is added to its runs before. In the caller's transaction, after costs were recorded;
+    repeated, it changes nothing.
     """
-    changed = set(recompute_costs(run_ids=run_ids))
+    changed = set(recompute_costs(run_ids=run_ids, reported=reported))
     _join(set(ended), changed - set(ended), set(relinked))
 
 
@@ -75,13 +84,42 @@ def _join(whole: set[UUID], only_cost: set[UUID], relinked: set[UUID]) -> None:
             _send_samples(list(some.values()), cost_alone)
 
 
-def send_run(*, key: UUID, run: EndedRun, served: bool) -> None:
-    """Send what one run came to; ``served`` tells whether it has variants."""
+def send_run(*, key: UUID, run: EndedRun, served: bool) -> list[Write]:
+    """Send what one run came to; ``served`` tells whether it has variants.
+
+    Answers what is left to be written: last, in the caller's transaction.
+    """
+    later: list[Write] = []
     if run.related:
         publish(RelatedRunsChanged(runs=[str(key)]))
     elif served:
-        _send_results({key: run}, only_cost=False)
+        variants, tokens = ask_all(_SERVED.asked(key), revision_asked())
+        known = definitions(tokens[0][0] if tokens else None)
+        for experiment, variant, unit, arm, phase in sorted(variants):
+            definition = known.by_key.get(experiment)
+            if definition is None or unit_error(unit) is not None:
+                continue
+            sticky = {unit: Sticky(arm, phase)} if arm is not None else {}
+            exposures = [Exposure(unit, variant, {}, run.started_at)]
+            report_exposures(experiment=definition.id, exposures=exposures, known=known, sticky=sticky)
+            if results := _results(unit, run, only_cost=False):
+                record_results(experiment=definition.id, results=results, known=known, later=later)
+    if later and slis_of("runs"):
+        # Sums of arms are locked before indicators.
+        write_all(connection, later)
+        later = []
     _send_samples([run], only_cost=False)
+    return later
+
+
+_SERVED: Final = PreparedQuery(
+    lambda key: (
+        RunVariant.objects.filter(run=key, unit__isnull=False)
+        .order_by()
+        .values_list("experiment", "variant", "unit__key", *sticky_beside("unit", "experiment"))
+    ),
+    UUID(int=1),
+)
 
 
 def withdraw_runs(rows: Sequence[RunRow]) -> None:
@@ -159,7 +197,8 @@ def _said(run: EndedRun, only_cost: bool) -> dict[str, float | None]:
 
 
 def _send_results(runs: dict[UUID, EndedRun], only_cost: bool) -> None:
-    if not runs:
+    known = definitions().by_key if runs else {}
+    if not known:
         return
     ids = sorted(runs)
     by_experiment: dict[str, list[tuple[UUID, str, str]]] = {}
@@ -170,9 +209,6 @@ def _send_results(runs: dict[UUID, EndedRun], only_cost: bool) -> None:
         ):
             if unit_error(unit) is None:
                 by_experiment.setdefault(experiment, []).append((run, variant, unit))
-    if not by_experiment:
-        return
-    known = definitions().by_key
     for experiment, served in sorted(by_experiment.items()):
         definition = known.get(experiment)
         if definition is None:
@@ -180,20 +216,23 @@ def _send_results(runs: dict[UUID, EndedRun], only_cost: bool) -> None:
         if not only_cost:
             exposures = [Exposure(unit, variant, {}, runs[run].started_at) for run, variant, unit in served]
             report_exposures(experiment=definition.id, exposures=exposures)
-        results = [
-            ResultInput(
-                unit_id=unit,
-                metric=metric,
-                value=value,
-                event_id=event_id_of(runs[run].outcome.run_id, metric),
-                occurred_at=runs[run].ended_at,
-                revision=runs[run].revision,
-            )
-            for run, _, unit in served
-            for metric, value in _said(runs[run], only_cost).items()
-        ]
+        results = [each for run, _, unit in served for each in _results(unit, runs[run], only_cost)]
         if results:
             record_results(experiment=definition.id, results=results)
+
+
+def _results(unit: str, run: EndedRun, only_cost: bool) -> list[ResultInput]:
+    return [
+        ResultInput(
+            unit_id=unit,
+            metric=metric,
+            value=value,
+            event_id=event_id_of(run.outcome.run_id, metric),
+            occurred_at=run.ended_at,
+            revision=run.revision,
+        )
+        for metric, value in _said(run, only_cost).items()
+    ]
 
 
 def _send_samples(runs: list[EndedRun], only_cost: bool) -> None:
@@ -220,7 +259,7 @@ def _send_samples(runs: list[EndedRun], only_cost: bool) -> None:
             )
         if samples:
             # An indicator that was archived a moment ago takes no more.
-            with suppress(Conflict, NotFound), transaction.atomic():
+            with suppress(Conflict, NotFound):
                 record_samples(sli=sli.key, samples=samples)
 
 

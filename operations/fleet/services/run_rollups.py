@@ -10,7 +10,8 @@ from typing import Final
 from django.db import connection
 
 from agent_factory_site.common.db.bulk import Addition, write_all
-from agent_factory_site.common.db.slots import free_slot
+from agent_factory_site.common.db.prepared import Asked
+from agent_factory_site.common.db.slots import free_slot, slot_asked
 from operations.fleet.models import TIERS, Run, RunLatency
 from operations.slo.domain.histogram import LARGEST, bucket_of
 
@@ -36,8 +37,13 @@ def add_to_rollups(changes: Changes) -> None:
     write_all(connection, rollup_writes(changes))
 
 
-def rollup_writes(changes: Changes) -> list[Addition]:
-    """What :func:`add_to_rollups` adds, for who writes it together with others."""
+def run_slot_asked() -> list[Asked]:
+    """The slot that this transaction adds to, to be asked together with others; ``slot_of`` reads the answer."""
+    return slot_asked(_SPACE)
+
+
+def rollup_writes(changes: Changes, slot: int | None = None) -> list[Addition]:
+    """What :func:`add_to_rollups` adds, for who writes it together with others; ``slot`` where it is known."""
     sums: dict[int, dict[tuple[object, int], list[int]]] = {tier: {} for tier in TIERS}
     latencies: dict[tuple[object, int, int, int], int] = defaultdict(int)
     for before, after in changes:
@@ -54,7 +60,6 @@ def rollup_writes(changes: Changes) -> list[Addition]:
                 number = bucket_of(min(row.latency / MICRO_SECONDS, LARGEST))
                 for tier in (3600, 86_400):
                     latencies[row.agent_id, tier, second // tier, number] += sign
-    slot = None
     writes = []
     for tier, table in TIERS.items():
         rows = [(key, values) for key, values in sums[tier].items() if any(values)]

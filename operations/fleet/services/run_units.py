@@ -8,7 +8,7 @@ from uuid import UUID
 from agent_factory_site.common.selectors.entities import EntityName
 from agent_factory_site.common.services.entities import resolve_entities
 from operations.fleet.domain.run_said import RunSaid
-from research.selectors.definitions import definitions
+from research.selectors.definitions import Definitions, definitions
 
 from .agents import KnownAgent
 
@@ -22,10 +22,13 @@ def unit_of(said: RunSaid, unit_type: str, agent_key: str) -> str:
 
 
 def variant_units(
-    served: Mapping[UUID, RunSaid], agents: Mapping[str, KnownAgent]
+    served: Mapping[UUID, RunSaid], agents: Mapping[str, KnownAgent], known: Definitions | None = None
 ) -> dict[tuple[UUID, str], int]:
-    """The entities of the units by run and experiment, of experiments that there are."""
-    by_key = definitions().by_key
+    """The entities of the units by run and experiment, of experiments that there are.
+
+    ``known`` are the definitions where the caller has just read them.
+    """
+    by_key = (known or definitions()).by_key
     names: dict[tuple[UUID, str], EntityName] = {}
     for key, said in served.items():
         for experiment, _ in said.experiments:

@@ -8,12 +8,15 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
+from agent_factory_site.common.db.bulk import Write, write_all
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, Locked
 from agent_factory_site.common.ids import uuid7
+from agent_factory_site.common.services.entities import resolve_entities
+from financial.services.rollups import RollupOutOfRange, naming_sums
 from operations.fleet.domain.comparing import Compared
 from operations.fleet.domain.run_input import FinishInput, RunInput, check_finish, check_run
 from operations.fleet.domain.run_said import RunSaid
@@ -21,7 +24,7 @@ from operations.fleet.models import Agent, Run, run_key
 from operations.fleet.selectors.runs import get_run_row
 from research.domain.assignment import Reason
 from research.domain.values import unit_error
-from research.selectors.definitions import definitions
+from research.selectors.definitions import Definitions, definitions
 from research.services.assign import Assigned, assign_unit
 
 from .agents import KnownAgent, agent_for_run, touch_agents
@@ -36,7 +39,7 @@ from .call_costs import (
     worth_of,
 )
 from .charge_names import cost_event
-from .one_run import begin_recording, books_of, model_of, told_row
+from .one_run import begin_recording, books_of, model_of, names_of, told_row
 from .open_runs import Control, OpenRun, api_part, control_of, open_run, time_errors
 from .record_runs import RecordedRuns, finish_recording, record_runs
 from .run_costs import Reported
@@ -97,7 +100,11 @@ def _start(run: RunInput, run_id: str, begun: str, now: datetime, seen_by: str) 
                 extensions={"control": {"state": agent.state, "reason": agent.state_reason}},
             )
         said = _said(run, run_id, begun, now)
-        variants = _served(run, said, agent)
+        # Before its units are looked for: who is new is known from here on.
+        resolve_entities(names_of(said))
+        known = definitions()
+        later: list[Write] = []
+        variants = _served(run, said, agent, known, later)
         said = msgspec.structs.replace(
             said,
             experiments=tuple(
@@ -107,8 +114,9 @@ def _start(run: RunInput, run_id: str, begun: str, now: datetime, seen_by: str) 
             ),
         )
         touch_agents([agent])
-        if maybe_known or not begin_recording(said=said, agent=agent):
+        if maybe_known or not begin_recording(said=said, agent=agent, known=known, first=later):
             # Spans told of it before, or somebody was quicker.
+            write_all(connection, later)
             if not maybe_known and (before := _begun(run, run_id, key, begun, agent)) is not None:
                 return before
             finish_recording(record_runs(said=[said], agents={run.agent: agent}))
@@ -122,7 +130,9 @@ def _begun(run: RunInput, run_id: str, key: UUID, begun: str, agent: KnownAgent)
         return None
     if known.begun != begun:
         raise Conflict("run_exists", "Another run has this id.", extensions={"run_id": run_id})
-    return StartedRun(run_id, agent, _served(run, known, agent), control_of(agent), replayed=True)
+    return StartedRun(
+        run_id, agent, _served(run, known, agent, definitions()), control_of(agent), replayed=True
+    )
 
 
 def _said(run: RunInput, run_id: str, begun: str, now: datetime) -> RunSaid:
@@ -149,13 +159,19 @@ def _said(run: RunInput, run_id: str, begun: str, now: datetime) -> RunSaid:
     )
 
 
-def _served(run: RunInput, said: RunSaid, agent: KnownAgent) -> list[Assigned]:
+def _served(
+    run: RunInput,
+    said: RunSaid,
+    agent: KnownAgent,
+    known: Definitions,
+    later: list[Write] | None = None,
+) -> list[Assigned]:
     found = []
-    for definition in sorted(definitions().by_id.values(), key=lambda one: one.key):
+    for definition in sorted(known.by_id.values(), key=lambda one: one.key):
         unit = unit_of(said, definition.unit, agent.key) if definition.status == "running" else ""
         if unit and unit_error(unit) is None:
             attributes = {**run.attributes, "agent": agent.key}
-            one = assign_unit(experiment=definition.id, unit=unit, attributes=attributes)
+            one = assign_unit(experiment=definition.id, unit=unit, attributes=attributes, later=later)
             if one.decision.reason != Reason.NOT_RUNNING:
                 found.append(one)
     return found
@@ -171,7 +187,8 @@ def finish_run(*, run_id: str, finish: FinishInput, owner: str | None = None) ->
     errors = check_finish(finish) + time_errors({"/ended_at": finish.ended_at}, timezone.now())
     if errors:
         raise Invalid.fields(*errors)
-    return retry_conflicts(lambda: _finish(run_id, finish, digest(finish), owner))
+    with naming_sums():
+        return retry_conflicts(lambda: _finish(run_id, finish, digest(finish), owner))
 
 
 def _finish(run_id: str, finish: FinishInput, finished: str, owner: str | None) -> FinishedRun:
@@ -206,12 +223,11 @@ def _finish(run_id: str, finish: FinishInput, finished: str, owner: str | None) 
             row = row._replace(costs_from="api")
         hold = as_uuid(finish.hold_id or "") or row.hold
         said_of_cost = _charge(finish, run, row, hold, moment(end), owner)
-        books = books_of(run, said_of_cost)
-        send_run(
-            key=row.id, run=ended_run(row, books, agent.key, related=run.related(row)), served=run.served
-        )
+        books, slot = books_of(run, said_of_cost)
+        ended = ended_run(row, books, agent.key, related=run.related(row))
+        later = send_run(key=row.id, run=ended, served=run.served)
         outcome = RecordedRuns({row.id: (run.row, row)})
-        finish_recording(outcome, [*writes, run_update(row, books, now)])
+        finish_recording(outcome, [*later, *writes, run_update(row, books, now)], slot)
     return FinishedRun(model_of(run, row, books, now), control_of(agent))
 
 
@@ -248,9 +264,11 @@ def _charge(
 def _under(pointer: str, cost: Any, hold: UUID | None, owner: str | None) -> None:
     try:
         if hold is None:
-            charge(cost)
+            charge(cost, savepoint=False)
         else:
             settle_with_cost(hold_id=hold, owner=owner, cost=cost)
+    except RollupOutOfRange:
+        raise
     except Invalid as refusal:
         raise Invalid.fields(
             *(FieldError(f"{pointer}{each.pointer}", each.code, each.detail) for each in refusal.errors)
