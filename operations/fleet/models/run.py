@@ -7,6 +7,7 @@ knows them without asking; what rows name by them may not have come yet, so ther
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -26,11 +27,14 @@ COST_STEPS: Final = (10**8, 10**9, 10**10)
 """Nano-units of the base currency from which on runs are dear enough to be found by an index, step by step."""
 
 
+# Each is asked for several times in a batch.
+@lru_cache(maxsize=8192)
 def run_key(run_id: str) -> UUID:
     """The primary key of a run: the first 128 bits of SHA-256 over its id."""
     return UUID(bytes=hashlib.sha256(run_id.encode()).digest()[:16])
 
 
+@lru_cache(maxsize=8192)
 def span_step_key(trace_id: bytes, span_id: bytes) -> UUID:
     """The primary key of a step that a span tells of: 128 bits of SHA-256 over trace id and span id."""
     return UUID(bytes=hashlib.sha256(trace_id + span_id).digest()[:16])

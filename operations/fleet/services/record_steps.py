@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 from django.utils import timezone
 
 from agent_factory_site.common.db.bulk import Insert, insert_ignore_returning, write_all
+from agent_factory_site.common.db.prepared import Asked, ask_all
 from financial.domain.cost_input import event_key
 from operations.fleet.domain.comparing import Compared, together
 from operations.fleet.domain.redaction import redact
@@ -31,6 +32,7 @@ _TYPES: Final = (
     "uuid", "uuid", "text", "uuid", "text", "text", "uuid", "timestamptz", "timestamptz", "bool", "text",
     "text", "text", "text", "jsonb", "int8", "bool", "bool", "uuid", "int8", "int8",
 )  # fmt: skip
+_encoder: Final = msgspec.json.Encoder()
 MAX_CONTENT: Final = 100_000
 """Characters of a prompt or a completion that are stored."""
 
@@ -53,11 +55,19 @@ def step_key(said: StepSaid) -> UUID:
     )
 
 
-def record_steps(*, steps: Sequence[StepSaid], agents: Mapping[str, KnownAgent] | None = None) -> set[UUID]:
+def record_steps(
+    *,
+    steps: Sequence[StepSaid],
+    agents: Mapping[str, KnownAgent] | None = None,
+    reported: dict[UUID, Reported] | None = None,
+    alone: bool = False,
+) -> set[UUID]:
     """Record steps, each once; the keys of the new ones. Their numbers are added to their runs.
 
     ``agents`` are those of the runs, by run id: prompts and completions are stored, redacted, of those that
-    keep them. Runs in the caller's transaction, after the runs were recorded.
+    keep them. ``reported`` takes the numbers for a caller who adds them to the runs. A caller who is ``alone``
+    holds a lock that keeps others from recording the same steps. Runs in the caller's transaction, after the
+    runs were recorded.
     """
     if not steps:
         return set()
@@ -65,19 +75,41 @@ def record_steps(*, steps: Sequence[StepSaid], agents: Mapping[str, KnownAgent] 
     by_key: dict[UUID, StepSaid] = {}
     for one in steps:
         by_key.setdefault(step_key(one), one)
-    rows = [_row(key, one, tools) for key, one in sorted(by_key.items())]
-    inserted: set[UUID] = insert_ignore_returning(
-        connection, Step._meta.db_table, _COLUMNS, _TYPES, rows, "id"
-    )
-    reported: dict[UUID, Reported] = {}
+    # By number: comparing UUIDs takes as long as writing them.
+    ordered = sorted(by_key.items(), key=lambda pair: pair[0].int)
+    rows = [_row(key, one, tools) for key, one in ordered]
+    inserted = _insert_alone(rows) if alone else _insert(rows)
+    added: dict[UUID, Reported] = {} if reported is None else reported
     for key in inserted:
         said = by_key[key]
         if said.run_id:
             run = run_key(said.run_id)
-            reported[run] = _added(reported.get(run, Reported()), said)
-    add_reported(reported)
+            added[run] = _added(added.get(run, Reported()), said)
+    if reported is None:
+        add_reported(added)
     _keep_content({key: by_key[key] for key in inserted}, agents or {})
     return inserted
+
+
+def _insert(rows: Sequence[tuple[Any, ...]]) -> set[UUID]:
+    inserted: set[UUID] = insert_ignore_returning(
+        connection, Step._meta.db_table, _COLUMNS, _TYPES, rows, "id"
+    )
+    return inserted
+
+
+def _insert_alone(rows: Sequence[tuple[Any, ...]]) -> set[UUID]:
+    """The same, when nobody else inserts these rows: those that are there are asked for, the others written once."""
+    if connection.vendor == "sqlite":
+        return _insert(rows)
+    array = f"{{{','.join([row[0].hex for row in rows])}}}"
+    stored = {
+        key
+        for (key,) in ask_all(Asked("SELECT id FROM operations_step WHERE id = ANY(%s::uuid[])", [array]))[0]
+    }
+    new = [row for row in rows if row[0] not in stored] if stored else rows
+    write_all(connection, [Insert(Step._meta.db_table, _COLUMNS, new)])
+    return {row[0] for row in new}
 
 
 def move_steps(*, moved: Iterable[MovedStep]) -> None:
@@ -118,7 +150,7 @@ def _added(have: Reported, said: StepSaid) -> Reported:
     )
 
 
-def _row(key: UUID, said: StepSaid, tools: Mapping[str, UUID]) -> tuple[object, ...]:
+def _row(key: UUID, said: StepSaid, tools: Mapping[str, UUID]) -> tuple[Any, ...]:
     parent = None
     if said.parent_span_id:
         parent = span_step_key(said.trace_id, said.parent_span_id)
@@ -139,7 +171,7 @@ def _row(key: UUID, said: StepSaid, tools: Mapping[str, UUID]) -> tuple[object, 
         said.error_message[:200],
         said.provider[:100],
         said.model[:255],
-        None if said.usage is None else json.dumps({name: n for name, n in said.usage.items() if n}),
+        None if said.usage is None else _json({name: n for name, n in said.usage.items() if n}),
         said.first_token,
         said.counted,
         said.charged,
@@ -147,6 +179,10 @@ def _row(key: UUID, said: StepSaid, tools: Mapping[str, UUID]) -> tuple[object, 
         said.other_cost,
         said.reported_cost,
     )
+
+
+def _json(value: dict[str, int]) -> str:
+    return _encoder.encode(value).decode()
 
 
 def _keep_content(new: Mapping[UUID, StepSaid], agents: Mapping[str, KnownAgent]) -> None:

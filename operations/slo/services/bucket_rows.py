@@ -6,11 +6,12 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from django.db import connection
 
+from agent_factory_site.common.db.prepared import Asked, ask_all
 from operations.slo.domain.counts import COUNT_FIELDS
 from operations.slo.domain.histogram import EMPTY, Histogram, decode
 from operations.slo.models import Bucket
@@ -51,47 +52,65 @@ def _decoded(data: bytes | memoryview | None) -> Histogram:
 
 def read_rows(tier: type[Bucket], places: Iterable[Place]) -> dict[Place, Row]:
     """The rows that there are at ``places``."""
-    found: dict[Place, Row] = {}
-    table = tier._meta.db_table
-    columns = ", ".join(f"t.{name}" for name in _COLUMNS)
-    some = list(places)
-    with connection.cursor() as cursor:
-        for start in range(0, len(some), CHUNK):
-            # Whole numbers of the program's own, which need no quoting.
-            keys = ", ".join([f"({series:d},{bucket:d})" for series, bucket in some[start : start + CHUNK]])
-            cursor.execute(
-                f"WITH k(series, bucket) AS (VALUES {keys}) SELECT {columns} FROM k"  # noqa: S608
-                f" JOIN {table} t ON t.series_id = k.series AND t.bucket = k.bucket"
-            )
-            for row in cursor.fetchall():
-                found[row[0], row[1]] = (row[2:-1], _decoded(row[-1]))
+    return read_tiers([(tier, places)])[0]
+
+
+def read_tiers(wanted: Sequence[tuple[type[Bucket], Iterable[Place]]]) -> list[dict[Place, Row]]:
+    """The rows that there are at the places of each tier; on PostgreSQL asked in one message."""
+    found: list[dict[Place, Row]] = [{} for _ in wanted]
+    asked: list[tuple[int, Asked]] = []
+    for number, (tier, places) in enumerate(wanted):
+        some = list(places)
+        asked += [(number, _asked(tier, some[start : start + CHUNK])) for start in range(0, len(some), CHUNK)]
+    if asked:
+        for (number, _), rows in zip(asked, ask_all(*(one for _, one in asked)), strict=True):
+            for row in rows:
+                found[number][row[0], row[1]] = (row[2:-1], _decoded(row[-1]))
     return found
+
+
+def _asked(tier: type[Bucket], places: Sequence[Place]) -> Asked:
+    columns = ", ".join(f"t.{name}" for name in _COLUMNS)
+    # Whole numbers of the program's own, which need no quoting.
+    keys = ", ".join([f"({series:d},{bucket:d})" for series, bucket in places])
+    return Asked(
+        f"WITH k(series, bucket) AS (VALUES {keys}) SELECT {columns} FROM k"  # noqa: S608
+        f" JOIN {tier._meta.db_table} t ON t.series_id = k.series AND t.bucket = k.bucket"
+    )
 
 
 def write_rows(tier: type[Bucket], rows: Mapping[Place, Row]) -> None:
     """Put ``rows`` in the place of those that there are; one without events is removed."""
-    kept = [
-        (*place, *numbers, _encoded(histogram))
-        for place, (numbers, histogram) in sorted(rows.items())
-        if numbers[1]
-    ]
-    gone = [place for place, (numbers, _) in sorted(rows.items()) if not numbers[1]]
-    table = tier._meta.db_table
+    write_tiers([(tier, rows)])
+
+
+def write_tiers(tiers: Sequence[tuple[type[Bucket], Mapping[Place, Row]]]) -> None:
+    """:func:`write_rows` of several tiers; on PostgreSQL in one message."""
     names = ", ".join(_COLUMNS)
     changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
     conflict = f" ON CONFLICT (series_id, bucket) DO UPDATE SET {changes}"
+    together: list[str] = []
+    parameters: list[list[Any]] = []
     with connection.cursor() as cursor:
-        if kept and connection.vendor == "postgresql":
-            arrays = ", ".join(f"%s::{_TYPES.get(name, 'int8')}[]" for name in _COLUMNS)
-            cursor.execute(
-                f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}){conflict}",  # noqa: S608
-                [list(column) for column in zip(*kept)],
-            )
-        elif kept:
-            marks = ", ".join(["%s"] * len(_COLUMNS))
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks}){conflict}", kept)  # noqa: S608
-        if gone:
-            cursor.executemany(f"DELETE FROM {table} WHERE series_id = %s AND bucket = %s", gone)  # noqa: S608
+        for tier, rows in tiers:
+            table = tier._meta.db_table
+            kept = [
+                (*place, *numbers, _encoded(histogram))
+                for place, (numbers, histogram) in sorted(rows.items())
+                if numbers[1]
+            ]
+            gone = [place for place, (numbers, _) in sorted(rows.items()) if not numbers[1]]
+            if kept and connection.vendor == "postgresql":
+                arrays = ", ".join(f"%s::{_TYPES.get(name, 'int8')}[]" for name in _COLUMNS)
+                together.append(f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}){conflict}")  # noqa: S608
+                parameters += [list(column) for column in zip(*kept)]
+            elif kept:
+                marks = ", ".join(["%s"] * len(_COLUMNS))
+                cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks}){conflict}", kept)  # noqa: S608
+            if gone:
+                cursor.executemany(f"DELETE FROM {table} WHERE series_id = %s AND bucket = %s", gone)  # noqa: S608
+        if together:
+            cursor.execute("; ".join(together), parameters)
 
 
 def range_rows(tier: type[Bucket], series: Iterable[int], start: int, end: int) -> dict[Place, Row]:

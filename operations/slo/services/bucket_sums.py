@@ -7,7 +7,7 @@ change by the difference, so that whatever the order of arrival, they are the su
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ from operations.slo.domain.counts import slice_verdict
 from operations.slo.domain.histogram import EMPTY, Histogram, count_groups, merge
 from operations.slo.models import SECONDS, TIERS, Bucket, SloHour, SloMinute
 
-from .bucket_rows import NO_ROW, ZEROS, Numbers, Place, Row, range_rows, read_rows, write_rows
+from .bucket_rows import NO_ROW, ZEROS, Numbers, Place, Row, range_rows, read_tiers, write_tiers
 
 _ANY_SHARE = Fraction(0)
 
@@ -71,9 +71,12 @@ def add_to_buckets(deltas: Deltas, rule_of: Callable[[int], SeriesRule]) -> None
     ``rule_of`` answers how the minutes of a series are judged.
     """
     histograms = deltas.histograms()
-    before = read_rows(SloMinute, sorted(deltas.counts))
+    minutes = sorted(deltas.counts)
+    before, *wider = read_tiers(
+        [(SloMinute, minutes), *((table, _places(minutes, width)) for table, width in _wider("minute"))]
+    )
     after: dict[Place, Row] = {}
-    for place in sorted(deltas.counts):
+    for place in minutes:
         (good, total, value_sum, *_), histogram = before.get(place, NO_ROW)
         more = deltas.counts[place]
         rule = rule_of(place[0])
@@ -82,7 +85,12 @@ def add_to_buckets(deltas: Deltas, rule_of: Callable[[int], SeriesRule]) -> None
         )
         added = histograms.get(place, EMPTY)
         after[place] = (numbers, merge((histogram, added)) if added else histogram)
-    write_changes(before, after, histograms)
+    write_changes(before, after, histograms, wider)
+
+
+def _places(minutes: Iterable[Place], width: int) -> list[Place]:
+    """The buckets, ``width`` times as wide, that these lie in."""
+    return sorted({(series, minute // width) for series, minute in minutes})
 
 
 def judged(good: int, total: int, value_sum: int, slice_target: Fraction | None, excluded: bool) -> Numbers:
@@ -119,44 +127,59 @@ def exclude_hours_again(series: Iterable[int], start: int, end: int, excluded: C
         if again != numbers:
             after[place] = (again, histogram)
     if after:
-        write_rows(SloHour, after)
-        _add_differences("hour", before, after, {})
+        _write("hour", SloHour, before, after, {})
     return len(after)
 
 
 def write_changes(
-    before: Mapping[Place, Row], after: Mapping[Place, Row], histograms: Mapping[Place, Histogram]
-) -> None:
-    """Write the minutes ``after``, and the differences to ``before`` into hours, days and blocks.
-
-    ``histograms`` are the differences of the histograms.
-    """
-    if not after:
-        return
-    write_rows(SloMinute, after)
-    _add_differences("minute", before, after, histograms)
-
-
-def _add_differences(
-    tier: str,
     before: Mapping[Place, Row],
     after: Mapping[Place, Row],
     histograms: Mapping[Place, Histogram],
+    wider: Sequence[Mapping[Place, Row]] | None = None,
 ) -> None:
-    """Add to each wider tier by how much buckets of ``tier`` changed."""
-    for wider, table in TIERS.items():
-        width = SECONDS[wider] // SECONDS[tier]
-        if width > 1:
-            _add_to(table, width, before, after, histograms)
+    """Write the minutes ``after``, and the differences to ``before`` into hours, days and blocks.
+
+    ``histograms`` are the differences of the histograms, ``wider`` the rows of the wider tiers where the
+    caller has read them.
+    """
+    if not after:
+        return
+    _write("minute", SloMinute, before, after, histograms, wider)
 
 
-def _add_to(
+def _wider(tier: str) -> list[tuple[type[Bucket], int]]:
+    """The tables of wider buckets than those of ``tier``, and how many of these are in one."""
+    widths = [(table, SECONDS[name] // SECONDS[tier]) for name, table in TIERS.items()]
+    return [(table, width) for table, width in widths if width > 1]
+
+
+def _write(
+    tier: str,
     table: type[Bucket],
+    before: Mapping[Place, Row],
+    after: Mapping[Place, Row],
+    histograms: Mapping[Place, Histogram],
+    wider: Sequence[Mapping[Place, Row]] | None = None,
+) -> None:
+    """Write buckets of ``tier``, and add to those of each wider tier by how much they changed."""
+    tables = _wider(tier)
+    if wider is None:
+        wider = read_tiers([(one, _places(after, width)) for one, width in tables])
+    changed = [
+        (one, _with_differences(rows, width, before, after, histograms))
+        for (one, width), rows in zip(tables, wider, strict=True)
+    ]
+    write_tiers([(table, after), *changed])
+
+
+def _with_differences(
+    rows: Mapping[Place, Row],
     width: int,
     before: Mapping[Place, Row],
     after: Mapping[Place, Row],
     histograms: Mapping[Place, Histogram],
-) -> None:
+) -> dict[Place, Row]:
+    """``rows`` of buckets that are ``width`` times as wide, with the differences."""
     sums: dict[Place, list[int]] = {}
     parts: defaultdict[Place, list[Histogram]] = defaultdict(list)
     for place, (numbers, _) in after.items():
@@ -167,7 +190,6 @@ def _add_to(
             found[index] += number - former[index]
         if place in histograms:
             parts[target].append(histograms[place])
-    rows = read_rows(table, sorted(sums))
     changed: dict[Place, Row] = {}
     for target, more in sums.items():
         numbers, histogram = rows.get(target, NO_ROW)
@@ -175,4 +197,4 @@ def _add_to(
             tuple(a + b for a, b in zip(numbers, more)),
             merge((histogram, *parts[target])) if target in parts else histogram,
         )
-    write_rows(table, changed)
+    return changed

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from django.utils import timezone
 
 from agent_factory_site.common.audit.recorder import audit_insert
 from agent_factory_site.common.db.bulk import Insert, write_all
+from agent_factory_site.common.db.prepared import Asked, PreparedQuery, ask_all
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import Conflict, FieldError
 from operations.slo.domain.kept import minutes_from
@@ -32,7 +34,7 @@ from operations.slo.domain.sample_input import (
 from operations.slo.models import Sli, SloSample
 
 from .objective_counts import Change, Content, count_changes, open_objectives
-from .sli_lock import lock_sli, unknown_sli
+from .sli_lock import locked_sli_asked, unknown_sli
 
 CHUNK: Final = 1000
 MOST_FORMER: Final = 64
@@ -75,10 +77,11 @@ def record_samples(*, sli: str, samples: Sequence[SampleItem]) -> RecordedSample
     a higher ``revision`` came first. Good items are recorded whatever becomes of the others. Raises
     :class:`NotFound` for an unknown indicator and :class:`Conflict` for an archived one.
     """
-    row = Sli.objects.filter(key=sli).first()
-    if row is None:
+    rows = _SLI.rows(sli)
+    if not rows:
         raise unknown_sli()
-    takes = takes_of(row)
+    number, threshold, archived_at = rows[0]
+    takes = _takes(threshold)
     checked: list[_Checked] = []
     outcome = RecordedSamples()
     now = timezone.now()
@@ -90,9 +93,11 @@ def record_samples(*, sli: str, samples: Sequence[SampleItem]) -> RecordedSample
         elif isinstance(item, SampleInput):
             key, digest = event_key(item.event_id), content_digest(item).bytes
             checked.append((index, key, digest, item))
-    if checked or row.archived_at is not None:
-        accepted, duplicates = retry_conflicts(lambda: _store(sli, checked))
-        outcome.accepted, outcome.duplicates = accepted, duplicates
+    if checked or archived_at is not None:
+        stored = retry_conflicts(lambda: _store(number, sli, checked))
+        if stored is None:
+            raise Conflict("archived", "This SLI is archived.")
+        outcome.accepted, outcome.duplicates = stored
     return outcome
 
 
@@ -127,17 +132,29 @@ def _withdraw(sli: str, keys: set[UUID]) -> int:
 
 def takes_of(sli: Sli) -> Takes:
     """What the samples of an indicator say: good of total, or where it has a threshold a value as well."""
-    return "counts" if sli.threshold is None else "either"
+    return _takes(sli.threshold)
 
 
-def _store(sli: str, checked: Sequence[_Checked]) -> tuple[list[int], list[int]]:
+def _takes(threshold: Decimal | None) -> Takes:
+    return "counts" if threshold is None else "either"
+
+
+_SLI: Final = PreparedQuery(
+    lambda key: Sli.objects.filter(key=key).order_by().values_list("pk", "threshold", "archived_at"), "?"
+)
+
+
+def _store(number: int, sli: str, checked: Sequence[_Checked]) -> tuple[list[int], list[int]] | None:
+    """The positions that changed something and those that were known; None where the indicator is archived."""
     accepted: list[int] = []
     duplicates: list[int] = []
-    with transaction.atomic():
-        row = lock_sli(sli)
-        if row.archived_at is not None:
-            raise Conflict("archived", "This SLI is archived.")
-        known = _read_known(row.pk, {key for _, key, _, _ in checked})
+    keys = {key for _, key, _, _ in checked}
+    # Who calls this in a transaction does not go on where it fails.
+    with transaction.atomic(savepoint=False):
+        locked, *stored = ask_all(locked_sli_asked(number), *_stored_asked(number, keys))
+        if not locked or locked[0][0] is not None:
+            return None
+        known = _read_known(number, {key for rows in stored for (key,) in rows} if stored else keys)
         for index, key, digest, sample in checked:
             taken = _take(known.setdefault(key, _Known()), digest, sample)
             (accepted if taken else duplicates).append(index)
@@ -146,9 +163,9 @@ def _store(sli: str, checked: Sequence[_Checked]) -> tuple[list[int], list[int]]
             ((key, one) for key, one in known.items() if one.changed), key=lambda pair: pair[0].int
         )
         if changed:
-            _write(row.pk, changed)
+            _write(number, changed)
             count_changes(
-                open_objectives(row.pk), [Change(key, one.stored, one.content) for key, one in changed]
+                open_objectives(number), [Change(key, one.stored, one.content) for key, one in changed]
             )
         if accepted:
             told = audit_insert(
@@ -190,7 +207,7 @@ def _parts(former: bytes) -> set[bytes]:
 
 def _read_known(sli: int, keys: Iterable[UUID]) -> dict[UUID, _Known]:
     found: dict[UUID, _Known] = {}
-    wanted = sorted(_stored_keys(sli, keys), key=lambda key: key.int)
+    wanted = sorted(keys, key=lambda key: key.int)
     for start in range(0, len(wanted), CHUNK):
         rows = SloSample.objects.filter(sli=sli, key__in=wanted[start : start + CHUNK])
         for key, revision, digest, former, *content in rows.values_list(
@@ -201,17 +218,17 @@ def _read_known(sli: int, keys: Iterable[UUID]) -> dict[UUID, _Known]:
     return found
 
 
-def _stored_keys(sli: int, keys: Iterable[UUID]) -> Iterable[UUID]:
-    """The keys that may be stored already: most samples are new."""
+def _stored_asked(sli: int, keys: Iterable[UUID]) -> list[Asked]:
+    """Which of the keys are stored already: most samples are new. Nothing on SQLite, where all are looked for."""
     if connection.vendor == "sqlite":
-        return keys
+        return []
     # As one array, which takes a fifth of the time of as many parameters.
     array = f"{{{','.join([key.hex for key in keys])}}}"
-    with connection.cursor() as cursor:
-        cursor.execute(
+    return [
+        Asked(
             "SELECT key FROM operations_slosample WHERE sli_id = %s AND key = ANY(%s::uuid[])", [sli, array]
         )
-        return [key for (key,) in cursor.fetchall()]
+    ]
 
 
 def _write(sli: int, changed: Sequence[tuple[UUID, _Known]]) -> None:

@@ -11,10 +11,28 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from agent_factory_site.common.db.prepared import PreparedQuery
 from operations.slo.domain.label_sets import LabelSet, labels_hash
 from operations.slo.models import SloObjective, SloSeries
 
 CHUNK: Final = 1000
+
+
+_ONE: Final = PreparedQuery(
+    lambda objective, key: (
+        SloSeries.objects.filter(objective=objective, labels_hash=key)
+        .order_by()
+        .values_list("pk", "labels_hash")
+    ),
+    1,
+    UUID(int=2),
+)
+_STRETCH: Final = PreparedQuery(
+    lambda number: (
+        SloSeries.objects.filter(pk=number).order_by().values_list("pk", "first_minute", "last_minute")
+    ),
+    1,
+)
 
 
 def label_set(labels: Mapping[str, str], group_by: Iterable[str]) -> LabelSet | None:
@@ -43,13 +61,15 @@ class SeriesOf:
         missing = {labels_hash(labels): labels for labels in wanted if labels not in self.numbers}
         keys = sorted(missing)
         for start in range(0, len(keys), CHUNK):
-            rows = SloSeries.objects.filter(
-                objective=self.objective, labels_hash__in=keys[start : start + CHUNK]
-            )
-            for number, key in rows.values_list("pk", "labels_hash"):
+            some = keys[start : start + CHUNK]
+            for number, key in _ONE.rows(self.objective.pk, *some) if len(some) == 1 else self._stored(some):
                 self.numbers[missing.pop(key)] = number
         if missing:
             self._make(missing)
+
+    def _stored(self, keys: list[UUID]) -> Iterable[tuple[int, UUID]]:
+        rows = SloSeries.objects.filter(objective=self.objective, labels_hash__in=keys)
+        return rows.values_list("pk", "labels_hash")
 
     def _make(self, missing: dict[UUID, LabelSet]) -> None:
         # The series of all does not count against the limit, and comes first.
@@ -73,16 +93,23 @@ def stretch_series(minutes: Mapping[int, tuple[int, int]]) -> None:
     numbers = sorted(minutes)
     changed: list[tuple[int, int, int]] = []
     for start in range(0, len(numbers), CHUNK):
-        for row in SloSeries.objects.filter(pk__in=numbers[start : start + CHUNK]).order_by("pk"):
-            first, last = minutes[row.pk]
+        for number, known_first, known_last in _stretches(numbers[start : start + CHUNK]):
+            first, last = minutes[number]
             stretched = (
-                first if row.first_minute is None else min(first, row.first_minute),
-                last if row.last_minute is None else max(last, row.last_minute),
+                first if known_first is None else min(first, known_first),
+                last if known_last is None else max(last, known_last),
             )
-            if stretched != (row.first_minute, row.last_minute):
-                changed.append((*stretched, row.pk))
+            if stretched != (known_first, known_last):
+                changed.append((*stretched, number))
     if changed:
         with connection.cursor() as cursor:
             cursor.executemany(
                 "UPDATE operations_sloseries SET first_minute = %s, last_minute = %s WHERE id = %s", changed
             )
+
+
+def _stretches(numbers: list[int]) -> Iterable[tuple[int, int | None, int | None]]:
+    if len(numbers) == 1:
+        return _STRETCH.rows(*numbers)
+    rows = SloSeries.objects.filter(pk__in=numbers).order_by("pk")
+    return rows.values_list("pk", "first_minute", "last_minute")

@@ -6,7 +6,9 @@ One lock a transaction, or several in the order of their numbers: nobody waits i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
+from agent_factory_site.common.db.prepared import Asked, PreparedQuery
 from agent_factory_site.common.errors import NotFound
 from operations.slo.models import Sli
 
@@ -28,6 +30,19 @@ def lock_sli(key: str) -> Sli:
     if found is None:
         raise unknown_sli()
     return found
+
+
+_LOCKED: Final = PreparedQuery(
+    lambda number: (
+        Sli.objects.filter(pk=number).order_by().select_for_update(no_key=True).values_list("archived_at")
+    ),
+    1,
+)
+
+
+def locked_sli_asked(number: int) -> Asked:
+    """The lock of one indicator, to be asked together with others; the row is when it was archived."""
+    return _LOCKED.asked(number)
 
 
 def unknown_sli() -> NotFound:

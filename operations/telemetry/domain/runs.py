@@ -89,6 +89,16 @@ def cost_event_id(trace_id: bytes, span_id: bytes) -> str:
     return f"{trace_id.hex()}-{span_id.hex()}"
 
 
+def first_known(readings: Iterable[Reading], max_spans: int = MAX_SPANS) -> dict[bytes, KnownTrace]:
+    """What is to be remembered of each trace were nothing known of it, as :func:`derive_changes` would say."""
+    found: dict[bytes, dict[bytes, KnownSpan]] = {}
+    for reading in readings:
+        spans = found.setdefault(reading.trace_id, {})
+        if reading.span_id not in spans and len(spans) < max_spans:
+            spans[reading.span_id] = to_known(reading)
+    return {trace_id: KnownTrace(trace_id, tuple(spans.values())) for trace_id, spans in found.items()}
+
+
 def derive_changes(
     readings: Iterable[Reading], known: Mapping[bytes, KnownTrace], max_spans: int = MAX_SPANS
 ) -> Changes:

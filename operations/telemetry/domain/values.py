@@ -6,6 +6,7 @@ import ast
 import math
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ MAX_COST: Final = Decimal(10**6)
 NOTHING: Final = frozenset({"", "none", "null", "nil", "unknown", "undefined", "n/a", "{}", "[]", '""'})
 """Text that says that there is nothing to say, in lower case."""
 
+_SHORT: Final = 64
 _MAGNITUDE: Final = 40
 _HUGE: Final = Decimal(10) ** _MAGNITUDE
 _LITERAL_LENGTH: Final = 20_000
@@ -28,10 +30,16 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def text(value: object, longest: int = MAX_NAME) -> str:
     """A name: without outer white space, quotes of JSON and what cannot be stored, cut to ``longest``."""
+    if value is None:
+        return ""
     if not isinstance(value, str):
         if isinstance(value, bool) or not isinstance(value, int | float):
             return ""
         value = str(value)
+    return _short(value, longest) if len(value) <= _SHORT else _clean(value, longest)
+
+
+def _clean(value: str, longest: int) -> str:
     value = value.strip()
     if len(value) > 1 and value[0] == value[-1] == '"':
         try:
@@ -43,6 +51,10 @@ def text(value: object, longest: int = MAX_NAME) -> str:
     if not value.isprintable():
         value = "".join(character if character.isprintable() else " " for character in value).strip()
     return "" if value.lower() in NOTHING else value[:longest]
+
+
+# The spans of a fleet name the same few things over and over.
+_short: Final = lru_cache(maxsize=8192)(_clean)
 
 
 def tokens(value: object) -> int | str:

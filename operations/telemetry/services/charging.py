@@ -110,7 +110,7 @@ def record_due(due: Sequence[Due], now: datetime) -> tuple[list[Due], int]:
         elif settle_with_cost(hold_id=hold, owner=None, cost=one.cost) == "elsewhere":
             elsewhere.append(one)
     if plain:
-        outcome = record_costs(costs=[one.cost for one in plain])
+        outcome = record_costs(costs=[one.cost for one in plain], savepoint=False)
         for index, errors in outcome.rejected.items():
             if errors[0].code == "event_conflict":
                 # Told again with other words after its trace was forgotten: the first word stands.

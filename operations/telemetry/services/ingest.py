@@ -26,11 +26,12 @@ from operations.fleet.models import span_step_key
 from operations.fleet.services.agents import KnownAgent, register_agents, touch_agents
 from operations.fleet.services.record_runs import finish_recording, record_runs
 from operations.fleet.services.record_steps import MovedStep, move_steps, record_steps
+from operations.fleet.services.run_costs import Reported
 from operations.fleet.services.run_results import settle_runs
 from operations.telemetry.domain.content import content_of
 from operations.telemetry.domain.costs import SOURCE
 from operations.telemetry.domain.reading import Reading, read_spans
-from operations.telemetry.domain.runs import Changes, Step, cost_event_id, derive_changes
+from operations.telemetry.domain.runs import Changes, Step, cost_event_id, derive_changes, first_known
 from operations.telemetry.domain.spans import Decoded, Origin, Rejected, Span
 from operations.telemetry.domain.trace_view import Run
 
@@ -92,10 +93,11 @@ def _store(decoded: Decoded, readings: Sequence[Reading], key: str) -> Ingested:
     with transaction.atomic():
         refused: set[str] = set()
         if readings:
-            known = lock_traces({one.trace_id for one in readings}, now)
+            known = lock_traces(first_known(readings), now)
             changes = derive_changes(readings, known)
             outcome.duplicates = changes.duplicates
             refused = _record(changes, _spans(decoded, readings), outcome, now)
+            remember([one for key, one in changes.traces.items() if key in known], now)
         note_sources(counts=_counts(decoded, readings, key, outcome, refused))
     if refused:
         outcome.warning = "There are more agents than AGENT_LIMIT: the runs of further names go to (other)."
@@ -130,9 +132,9 @@ def _record(
     }
     ours, compared = split_by_path(now_due, decided)
     waiting = [due_of(charge, agents, now) for charge in changes.charges if not charge.settled]
-    _record_steps(
-        changes, agents, spans, {*(one.step for one in ours), *(one.step for one in waiting)}, compared
-    )
+    reported: dict[UUID, Reported] = {}
+    charges = {*(one.step for one in ours), *(one.step for one in waiting)}
+    _record_steps(changes, agents, spans, charges, compared, reported)
     if changes.moved:
         move_steps(
             moved=[
@@ -146,9 +148,8 @@ def _record(
         compare_steps(elsewhere)
     followed = _follow(changes, agents, now)
     touch_agents(agents.values())
-    remember(changes.traces.values(), now)
     charged = {one.cost.run_id for one in ours if one.cost.run_id}
-    settle_runs(run_ids=charged | followed, ended=runs.ended, relinked=runs.relinked)
+    settle_runs(run_ids=charged | followed, ended=runs.ended, relinked=runs.relinked, reported=reported)
     finish_recording(runs)
     return registered.refused
 
@@ -207,6 +208,7 @@ def _record_steps(
     spans: Mapping[tuple[bytes, bytes], Span],
     charged: set[UUID],
     compared: Sequence[Due],
+    reported: dict[UUID, Reported],
 ) -> None:
     others = worths(compared) if compared else {}
     keepers: dict[str, KnownAgent] = {}
@@ -221,7 +223,8 @@ def _record_steps(
             span = spans[one.trace_id, one.span_id]
             content = content_of(span.attributes, span.events)
         said.append(_step(step, key in charged, others.get(key), content))
-    record_steps(steps=said, agents=keepers)
+    # Their traces are locked.
+    record_steps(steps=said, agents=keepers, reported=reported, alone=True)
 
 
 def _step(step: Step, charged: bool, other_cost: int | None, content: tuple[str, str]) -> StepSaid:

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from agent_factory_site.common.db.prepared import PreparedQuery
 from operations.telemetry.domain.ignored import Held
 from operations.telemetry.domain.spans import Origin
 from operations.telemetry.domain.values import text
@@ -112,8 +113,20 @@ def note_sources(*, counts: Mapping[SourceName, Counts]) -> None:
 
 
 def _find(name: SourceName) -> int | None:
-    found: int | None = TelemetrySource.objects.filter(**name._asdict()).values_list("pk", flat=True).first()
-    return found
+    for (found,) in _FOUND.rows(*name):
+        number: int = found
+        return number
+    return None
+
+
+_FOUND: Final = PreparedQuery(
+    lambda *name: (
+        TelemetrySource.objects.filter(**dict(zip(SourceName._fields, name, strict=True)))
+        .order_by()
+        .values_list("pk")
+    ),
+    *(f"?{field}" for field in SourceName._fields),
+)
 
 
 def _add(pk: int, said: Counts) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -16,14 +16,17 @@ from operations.telemetry.models import Trace
 
 _COLUMNS: Final = ("trace_id", "spans", "updated_at")
 _TYPES: Final = ("uuid", "bytea", "timestamptz")
-_NOTHING: Final = pack(())
 _CHUNK: Final = 5000
 
 
-def lock_traces(trace_ids: Collection[bytes], now: datetime) -> dict[bytes, KnownTrace]:
-    """What is known of these traces, each locked in the order of its id until the transaction ends."""
-    wanted = sorted(UUID(bytes=one) for one in set(trace_ids))
-    rows = [(one, _NOTHING, now) for one in wanted]
+def lock_traces(fresh: Mapping[bytes, KnownTrace], now: datetime) -> dict[bytes, KnownTrace]:
+    """What is known of these traces, each locked in the order of its id until the transaction ends.
+
+    Of those that nothing was known of, which are left out, what is ``fresh`` is remembered from now on.
+    """
+    by_key = {UUID(bytes=one): pack(trace.spans) for one, trace in fresh.items()}
+    wanted = sorted(by_key, key=lambda key: key.int)
+    rows = [(one, by_key[one], now) for one in wanted]
     table = Trace._meta.db_table
     new = insert_ignore_returning(connection, table, _COLUMNS, _TYPES, rows, "trace_id")
     return known_traces([one for one in wanted if one not in new]) if len(new) < len(wanted) else {}
