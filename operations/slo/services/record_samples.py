@@ -34,7 +34,7 @@ from operations.slo.domain.sample_input import (
 from operations.slo.models import Sli, SloSample
 
 from .objective_counts import Change, Content, count_changes, open_objectives
-from .sli_lock import locked_sli_asked, unknown_sli
+from .sli_lock import lock_sli, locked_sli_asked, unknown_sli
 
 CHUNK: Final = 1000
 MOST_FORMER: Final = 64
