@@ -9,13 +9,14 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.transaction import TransactionManagementError
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agent_factory_site.common.actors import current_actor, current_request_id
 from agent_factory_site.common.models import OutboxDelivery, OutboxMessage, Team
-from agent_factory_site.common.outbox import publish, subscribe, topic_of, unsubscribe
+from agent_factory_site.common.outbox import publish, publish_all, subscribe, topic_of, unsubscribe
 from agent_factory_site.common.selectors.outbox import Backlog, outbox_backlog
 from agent_factory_site.common.services.outbox import Dispatched, dispatch, prune_outbox, retry_delay
 from agent_factory_site.common.tasks import dispatch_outbox
@@ -103,6 +104,27 @@ def test_a_message_and_one_delivery_per_subscriber(first: Recorder, second: Reco
     assert dispatch() == Dispatched(delivered=2, failed=0, more=False)
     assert first.got == second.got == [Opened("a", 2)]
     assert dispatch() == Dispatched(delivered=0, failed=0, more=False)
+
+
+@pytest.mark.django_db
+def test_many_at_once_are_as_many_statements_as_one(first: Recorder, second: Recorder) -> None:
+    counts = []
+    for events in ([Opened("a")], [Opened(f"b{number}", number) for number in range(40)]):
+        with transaction.atomic(), CaptureQueriesContext(connection) as captured:
+            assert publish_all(events) == len(events)
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+    assert (OutboxMessage.objects.count(), OutboxDelivery.objects.count()) == (41, 82)
+    while dispatch().delivered:
+        pass
+    wanted = [Opened("a"), *(Opened(f"b{number}", number) for number in range(40))]
+    assert first.got == second.got == wanted
+    with transaction.atomic():
+        assert publish_all([]) == 0
+    unsubscribe("tests.first")
+    unsubscribe("tests.second")
+    with transaction.atomic():
+        assert publish_all([Opened("nobody")]) == 0
 
 
 @pytest.mark.django_db
