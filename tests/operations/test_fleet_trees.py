@@ -212,6 +212,36 @@ def test_a_run_that_turned_out_to_be_none_takes_its_results_and_samples_back() -
     agrees()
 
 
+def test_a_run_that_served_another_than_was_thought_counts_for_that_one_alone() -> None:
+    running("prompt-v2", unit="user", metrics=METRICS)
+    now = now_micros()
+    said = span_run("one", start=now, end=now + 10**6, last=now + 10**6)
+    for unit in ("ann", "bob", "cleo", "ann", "cleo"):
+        variant = (("prompt-v2", arm_of(unit)),)
+        tell(msgspec.structs.replace(said, user=unit, experiments=variant))
+        found = ResultEvent.objects.filter(value__isnull=False)
+        assert set(found.values_list("entity__key", "source__key", "value")) == {
+            (unit, "success", 1), (unit, "error", 0), (unit, "latency", 2),
+        }  # fmt: skip
+        agrees()
+    # So does one that calls others, whose results follow through the outbox.
+    tell(span_run("below", parent_run_id="one", trace_id=b"\1" * 16, start=now, end=now, last=now))
+    charge("below", "2")
+    drain()
+    before = ResultEvent.objects.in_bulk()
+    found = ResultEvent.objects.filter(value__isnull=False).values_list("entity__key", "source__key", "value")
+    assert set(found) == {
+        ("cleo", "success", 1),
+        ("cleo", "error", 0),
+        ("cleo", "latency", 2),
+        ("cleo", "cost", 2),
+    }
+    charge("below", "0", event_id="nothing")
+    drain()
+    assert ResultEvent.objects.in_bulk() == before
+    agrees()
+
+
 def test_a_run_that_was_cancelled_after_all_neither_failed_nor_went_well() -> None:
     running("prompt-v2", unit="user", metrics=METRICS)
     now = now_micros()

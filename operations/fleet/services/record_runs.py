@@ -35,6 +35,7 @@ from .run_rows import (
     served_by,
     write_variants,
 )
+from .run_trees import withdraw_results
 from .run_units import variant_units
 
 _PART_COLUMNS: Final = ("run_id", "trace_id", "said")
@@ -297,10 +298,13 @@ def _write_variants(said: Mapping[UUID, RunSaid], outcome: RecordedRuns) -> None
     if not served:
         return
     units = variant_units(served, outcome.agents)
-    write_variants(
+    moved = write_variants(
         {
             (key, experiment): variant
             for key, one in served.items()
             for experiment, variant in served_by(one, units).items()
         }
     )
+    for key, experiment in sorted(moved):
+        # Somebody else was served than was thought: what the run brought them was not theirs.
+        withdraw_results(experiment, [said[key].run_id], moved[key, experiment])

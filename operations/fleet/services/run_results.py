@@ -30,11 +30,10 @@ from research.domain.values import unit_error
 from research.selectors.assignments import sticky_beside
 from research.selectors.definitions import definitions, revision_asked
 from research.services.assign import Exposure, report_exposures
-from research.services.record_results import record_results
 
 from .run_costs import Reported, recompute_costs
 from .run_rows import CHUNK, MICRO_SECONDS, RunBooks, RunRow
-from .run_trees import event_id_of, withdraw_results
+from .run_trees import event_id_of, send_results, served_runs, withdraw_results
 
 
 class EndedRun(NamedTuple):
@@ -124,7 +123,9 @@ _SERVED: Final = PreparedQuery(
 
 def withdraw_runs(rows: Sequence[RunRow]) -> None:
     """Take back what runs brought that turned out to be none, before they are forgotten."""
-    withdraw_results([(row.id, row.run_id) for row in rows])
+    names = {row.id: row.run_id for row in rows}
+    for experiment, runs in sorted(served_runs(list(names)).items()):
+        withdraw_results(experiment, [names[key] for key in sorted(runs)])
     event_ids = [row.run_id for row in rows]
     for sli in slis_of("runs"):
         with suppress(Conflict, NotFound), transaction.atomic():
@@ -218,7 +219,7 @@ def _send_results(runs: dict[UUID, EndedRun], only_cost: bool) -> None:
             report_exposures(experiment=definition.id, exposures=exposures)
         results = [each for run, _, unit in served for each in _results(unit, runs[run], only_cost)]
         if results:
-            record_results(experiment=definition.id, results=results)
+            send_results(definition.id, results)
 
 
 def _results(unit: str, run: EndedRun, only_cost: bool) -> list[ResultInput]:

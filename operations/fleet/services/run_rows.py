@@ -240,10 +240,14 @@ def served_by(said: RunSaid, units: Mapping[tuple[UUID, str], int]) -> dict[str,
     return found
 
 
-def write_variants(variants: Mapping[tuple[UUID, str], Served]) -> None:
-    """Write which variants runs were served, by run and experiment; what was known before is replaced."""
+def write_variants(variants: Mapping[tuple[UUID, str], Served]) -> dict[tuple[UUID, str], int]:
+    """Write which variants runs were served, by run and experiment; what was known before is replaced.
+
+    Answers the units of before, where another one was served than was thought.
+    """
     if not variants:
-        return
+        return {}
+    moved: dict[tuple[UUID, str], int] = {}
     ids = sorted({run for run, _ in variants})
     known: dict[tuple[UUID, str], Served] = {}
     for start in range(0, len(ids), CHUNK):
@@ -252,11 +256,15 @@ def write_variants(variants: Mapping[tuple[UUID, str], Served]) -> None:
             known[row[0], row[1]] = Served(*row[2:])
     for place, one in sorted(variants.items()):
         if place in known and known[place] != one:
-            unit = None if one.inherited else one.unit or known[place].unit
+            was = known[place].unit
+            unit = None if one.inherited else one.unit or was
+            if was is not None and unit is not None and unit != was:
+                moved[place] = was
             stored = RunVariant.objects.filter(run=place[0], experiment=place[1])
             stored.update(variant=one.variant, unit_id=unit, inherited=one.inherited)
     new = [(*place, *one) for place, one in sorted(variants.items()) if place not in known]
     write_all(connection, [variant_rows(new)])
+    return moved
 
 
 def variant_rows(rows: Sequence[tuple[UUID, str, str, int | None, bool]]) -> Insert:

@@ -6,22 +6,25 @@ compared with what is recorded: so that whoever comes late, in whatever order, l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
+from agent_factory_site.common.models import Entity
 from operations.fleet.domain.run_outcomes import BUILT_IN, Outcome, outcome_cost, results_of, score_metric
 from operations.fleet.domain.run_trees import Node, owners
 from operations.fleet.events import RelatedRunsChanged
-from operations.fleet.models import Run, RunVariant
+from operations.fleet.models import Run, RunVariant, run_key
 from research.domain.result_input import ResultInput
 from research.domain.values import unit_error
 from research.selectors.definitions import definitions
-from research.selectors.recorded_results import recorded_results
+from research.selectors.recorded_results import RecordedResult, recorded_results
 from research.services.assign import Exposure, report_exposures
 from research.services.record_results import record_results
 
@@ -112,8 +115,14 @@ def _settle(
     counted: dict[UUID, list[_Member]] = {}
     for key, owner in owners(nodes).items():
         counted.setdefault(owner, []).append(members[key])
-    events = {key: _events(members[key]) for key in variants}
-    known = recorded_results(definition.id, [one for some in events.values() for one in some.values()])
+    names = {key: _events(members[key], unit) for key, (_, unit) in variants.items()}
+    known = recorded_results(
+        definition.id, [one for some in names.values() for ids in some.values() for one in ids]
+    )
+    events = {
+        key: {metric: _event_of(ids, variants[key][1], known) for metric, ids in some.items()}
+        for key, some in names.items()
+    }
     exposures: list[Exposure] = []
     results: list[ResultInput] = []
     for key, (variant, unit) in sorted(variants.items()):
@@ -129,36 +138,63 @@ def _settle(
         for metric, value in wanted.items():
             at, had = run.ended_at or run.last_at, before.get(metric)
             if unit is not None and (had is None or (had.value, had.occurred_at) != (value, at)):
-                fresh.append(_result(run, unit, metric, value, at, revision))
+                fresh.append(_result(events[key][metric], unit, metric, value, at, revision))
         for metric, had in before.items():
             if metric not in wanted and had.value is not None:
-                fresh.append(_result(run, had.unit_id, metric, None, had.occurred_at, revision))
+                fresh.append(
+                    _result(events[key][metric], had.unit_id, metric, None, had.occurred_at, revision)
+                )
         if fresh:
             results += fresh
             sent[key] = max(revision, sent.get(key, 0))
     if exposures:
         report_exposures(experiment=definition.id, exposures=exposures)
     if results:
-        record_results(experiment=definition.id, results=results)
+        send_results(definition.id, results)
 
 
-def _events(run: _Member) -> dict[str, str]:
-    """The ids of all results that a run may have, by metric."""
-    metrics = [*BUILT_IN, *map(score_metric, run.scores)]
-    return {metric: event_id_of(run.run_id, metric) for metric in metrics}
+def _events(run: _Member, unit: str | None) -> dict[str, list[str]]:
+    """The ids of all results that a run may have, by metric: its own, and that for another unit than at first."""
+    found = {}
+    for metric in (*BUILT_IN, *map(score_metric, run.scores)):
+        event_id = event_id_of(run.run_id, metric)
+        found[metric] = [event_id] if unit is None else [event_id, _for_unit(event_id, unit)]
+    return found
+
+
+def _event_of(ids: Sequence[str], unit: str | None, known: Mapping[str, RecordedResult]) -> str:
+    first = known.get(ids[0])
+    return ids[0] if unit is None or first is None or first.unit_id == unit else ids[-1]
+
+
+def _for_unit(event_id: str, unit: str) -> str:
+    """The event id of a run whose result goes to another unit than at first: a result keeps its unit."""
+    digest = hashlib.sha256(unit.encode()).hexdigest()[:16]
+    return f"{event_id[:238]}@{digest}"
 
 
 def _result(
-    run: _Member, unit: str, metric: str, value: float | None, at: datetime, revision: int
+    event_id: str, unit: str, metric: str, value: float | None, at: datetime, revision: int
 ) -> ResultInput:
     return ResultInput(
         unit_id=unit,
         metric=metric,
         value=value,
-        event_id=event_id_of(run.run_id, metric),
+        event_id=event_id,
         occurred_at=at,
         revision=revision,
     )
+
+
+def send_results(experiment: UUID, results: Sequence[ResultInput]) -> None:
+    """Record results of runs; those that were another unit's at first go under an id of their own."""
+    rejected = record_results(experiment=experiment, results=results).rejected
+    others = [results[place] for place, errors in rejected.items() if errors[0].code == "event_conflict"]
+    if others:
+        again = [
+            msgspec.structs.replace(one, event_id=_for_unit(one.event_id, one.unit_id)) for one in others
+        ]
+        record_results(experiment=experiment, results=again)
 
 
 def _locked_trees(keys: Collection[UUID]) -> dict[UUID, _Member]:
@@ -217,27 +253,31 @@ def _variants(members: Collection[UUID]) -> _Variants:
     return found
 
 
-def withdraw_results(gone: Sequence[tuple[UUID, str]]) -> None:
-    """Take back what runs (key and id) brought to experiments that turned out to be no runs of their own.
+def served_runs(runs: Collection[UUID]) -> dict[str, set[UUID]]:
+    """Which of these runs carry variants, by experiment."""
+    return {experiment: set(variants) for experiment, variants in _variants(runs).items()}
 
-    Called before their rows are deleted, in the same transaction.
+
+def withdraw_results(experiment: str, run_ids: Sequence[str], unit: int | None = None) -> None:
+    """Take back all that runs brought to an experiment, in the caller's transaction, which has locked them.
+
+    ``unit`` is the entity that they were thought to serve until now, where it is another than now.
     """
-    for experiment, variants in sorted(_variants([key for key, _ in gone]).items()):
-        definition = definitions().by_key.get(experiment)
-        if definition is None:
-            continue
-        ids = [event_id_of(run_id, metric) for key, run_id in gone if key in variants for metric in BUILT_IN]
-        results = [
-            ResultInput(
-                unit_id=had.unit_id,
-                metric=had.metric,
-                value=None,
-                event_id=event_id,
-                occurred_at=had.occurred_at,
-                revision=had.revision + 1,
-            )
-            for event_id, had in sorted(recorded_results(definition.id, ids).items())
-            if had.value is not None
-        ]
-        if results:
-            record_results(experiment=definition.id, results=results)
+    definition = definitions().by_key.get(experiment)
+    if definition is None:
+        return
+    prefixes = [event_id_of(run_id, metric) for run_id in run_ids for metric in BUILT_IN]
+    keys = [run_key(one) for one in run_ids]
+    scored = Run.objects.filter(pk__in=keys).values_list("run_id", "scores")
+    prefixes += [event_id_of(name, score_metric(score)) for name, scores in scored for score in scores]
+    units = {one.unit_id for one in recorded_results(definition.id, prefixes).values()}
+    served = Q(pk__in=RunVariant.objects.filter(run__in=keys, unit__isnull=False).values("unit"))
+    units.update(Entity.objects.filter(served | Q(pk=unit)).values_list("key", flat=True))
+    ids = [*prefixes, *(_for_unit(one, unit) for one in prefixes for unit in units)]
+    results = [
+        _result(event_id, had.unit_id, had.metric, None, had.occurred_at, had.revision + 1)
+        for event_id, had in sorted(recorded_results(definition.id, ids).items())
+        if had.value is not None
+    ]
+    if results:
+        record_results(experiment=definition.id, results=results)
