@@ -102,7 +102,7 @@ def send_run(*, key: UUID, run: EndedRun, served: bool) -> list[Write]:
             exposures = [Exposure(unit, variant, {}, run.started_at)]
             report_exposures(experiment=definition.id, exposures=exposures, known=known, sticky=sticky)
             if results := _results(unit, run, only_cost=False):
-                record_results(experiment=definition.id, results=results, known=known, later=later)
+                send_results(definition.id, results, known=known, later=later)
     if later and slis_of("runs"):
         # Sums of arms are locked before indicators.
         write_all(connection, later)

@@ -16,6 +16,7 @@ import msgspec
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from agent_factory_site.common.db.bulk import Write
 from agent_factory_site.common.models import Entity
 from operations.fleet.domain.run_outcomes import BUILT_IN, Outcome, outcome_cost, results_of, score_metric
 from operations.fleet.domain.run_trees import Node, owners
@@ -23,7 +24,7 @@ from operations.fleet.events import RelatedRunsChanged
 from operations.fleet.models import Run, RunVariant, run_key
 from research.domain.result_input import ResultInput
 from research.domain.values import unit_error
-from research.selectors.definitions import definitions
+from research.selectors.definitions import Definitions, definitions
 from research.selectors.recorded_results import RecordedResult, recorded_results
 from research.services.assign import Exposure, report_exposures
 from research.services.record_results import record_results
@@ -186,15 +187,25 @@ def _result(
     )
 
 
-def send_results(experiment: UUID, results: Sequence[ResultInput]) -> None:
-    """Record results of runs; those that were another unit's at first go under an id of their own."""
-    rejected = record_results(experiment=experiment, results=results).rejected
+def send_results(
+    experiment: UUID,
+    results: Sequence[ResultInput],
+    *,
+    known: Definitions | None = None,
+    later: list[Write] | None = None,
+) -> None:
+    """Record results of runs; those that were another unit's at first go under an id of their own.
+
+    ``known`` and ``later`` are those of :func:`record_results`.
+    """
+    recorded = record_results(experiment=experiment, results=results, known=known, later=later)
+    rejected = recorded.rejected
     others = [results[place] for place, errors in rejected.items() if errors[0].code == "event_conflict"]
     if others:
         again = [
             msgspec.structs.replace(one, event_id=_for_unit(one.event_id, one.unit_id)) for one in others
         ]
-        record_results(experiment=experiment, results=again)
+        record_results(experiment=experiment, results=again, known=known, later=later)
 
 
 def _locked_trees(keys: Collection[UUID]) -> dict[UUID, _Member]:
