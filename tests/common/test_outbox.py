@@ -107,17 +107,20 @@ def test_a_message_and_one_delivery_per_subscriber(first: Recorder, second: Reco
 
 
 @pytest.mark.django_db
-def test_many_at_once_are_as_many_statements_as_one(first: Recorder, second: Recorder) -> None:
+def test_many_at_once_are_one_statement_for_each_table(first: Recorder, second: Recorder) -> None:
+    # PostgreSQL asks for the types of the columns once.
+    sizes = [40, 1, 80]
     counts = []
-    for events in ([Opened("a")], [Opened(f"b{number}", number) for number in range(40)]):
+    wanted = [Opened(f"{size}-{number}", number) for size in sizes for number in range(size)]
+    for size in sizes:
+        events = [event for event in wanted if event.key.startswith(f"{size}-")]
         with transaction.atomic(), CaptureQueriesContext(connection) as captured:
-            assert publish_all(events) == len(events)
+            assert publish_all(events) == size
         counts.append(len(captured))
-    assert counts[0] == counts[1]
-    assert (OutboxMessage.objects.count(), OutboxDelivery.objects.count()) == (41, 82)
+    assert max(counts[1:]) <= 2, counts
+    assert (OutboxMessage.objects.count(), OutboxDelivery.objects.count()) == (121, 242)
     while dispatch().delivered:
         pass
-    wanted = [Opened("a"), *(Opened(f"b{number}", number) for number in range(40))]
     assert first.got == second.got == wanted
     with transaction.atomic():
         assert publish_all([]) == 0
