@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -89,9 +89,22 @@ def close(found: float | None, expected: float | None, size: float) -> bool:
     return abs(found - expected) <= 1e-9 * max(size, abs(expected), 1e-3)
 
 
+def said(unit: str, metric: str, value: float, number: int) -> dict[str, Any]:
+    told = {"unit": unit, "metric": metric, "value": value}
+    return told | {"event_id": f"e{number}", "minutes": 3000, "covariate": None}
+
+
+FAR_FROM_THE_OTHER_ARM = [
+    said("c", "most", -91.636, 0),
+    said("a", "most", 0.003, 1),
+    said("b", "count", 3, 2),
+]
+
+
 class AnyOrder(TestCase):
     @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(sent(), st.booleans())
+    @example((FAR_FROM_THE_OTHER_ARM, [1]), False)
     def test_recount(self, case: tuple[list[dict[str, Any]], list[int]], recentre: bool) -> None:
         order, sizes = case
         row = make_experiment(metrics=METRICS, phases=2)
@@ -121,11 +134,20 @@ class AnyOrder(TestCase):
         found = experiment_results("prompt", phase)
         for outcome in found.metrics:
             metric = outcome.metric
+            reach = max(
+                (self.reach(metric, events, unit) for unit in UNITS if ARMS[unit][1] == phase), default=0.0
+            )
             for arm in outcome.arms:
                 units = [unit for unit in UNITS if ARMS[unit] == (arm.variant, phase) and unit != "qa"]
-                self.compare_arm(metric, arm, [[e for e in events if e["unit"] == unit] for unit in units])
+                mine = [[e for e in events if e["unit"] == unit] for unit in units]
+                self.compare_arm(metric, arm, mine, reach)
 
-    def compare_arm(self, metric: Any, arm: Any, units: list[list[dict[str, Any]]]) -> None:
+    def reach(self, metric: Any, events: list[dict[str, Any]], unit: str) -> float:
+        """How far from zero the value of a unit can have been at any time."""
+        sizes = [abs(e["value"]) for e in events if e["unit"] == unit and e["metric"] == metric.key]
+        return math.fsum(sizes) if metric.aggregate == "sum" else max(sizes, default=0.0)
+
+    def compare_arm(self, metric: Any, arm: Any, units: list[list[dict[str, Any]]], reach: float) -> None:
         def part(events: Iterable[dict[str, Any]], source: str) -> float | None:
             mine = [each for each in events if each["metric"] == source]
             return brute_value(mine, metric.aggregate) if mine else None
@@ -134,12 +156,11 @@ class AnyOrder(TestCase):
         if metric.kind != "ratio":
             values = [part(events, metric.key) for events in units]
             points = [0.0 if value is None else value for value in values if zero or value is not None]
-            size = max(map(abs, points), default=0.0)
             assert arm.n == len(points)
-            assert close(arm.estimate, statistics.fmean(points) if points else None, size)
+            # Rounding of sums is relative to the distance from their shift, which is some value of any arm.
+            assert close(arm.estimate, statistics.fmean(points) if points else None, reach)
             if len(points) > 1:
-                # Rounding of sums around a shift is relative to the distance from it, here the largest value.
-                assert close(arm.sd**2, statistics.variance(points), size * size)
+                assert close(arm.sd**2, statistics.variance(points), reach * reach)
             return
         pairs = [(part(events, metric.numerator), part(events, metric.denominator)) for events in units]
         kept = [(x or 0.0, d or 0.0) for x, d in pairs if zero or (x is not None and d is not None)]
