@@ -48,7 +48,13 @@ CHROMIUM_OPTIONS = [
 ]
 
 
-hypothesis.settings.register_profile("agent-factory", max_examples=examples(100))
+# How long an example takes is no property of what is tested: machines are busy with other things.
+hypothesis.settings.register_profile(
+    "agent-factory",
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("agent-factory")
 
 

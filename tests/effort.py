@@ -10,8 +10,3 @@ SLOW = os.environ.get("SLOW", "") not in ("", "0")
 def examples(full: int) -> int:
     """Of so many examples, a quarter in a quick run."""
     return full if SLOW else max(full // 4, 10)
-
-
-def effort(full: int, quick: int) -> int:
-    """``full`` with ``SLOW=1``, else ``quick``."""
-    return full if SLOW else quick

@@ -184,7 +184,9 @@ JUNK = st.recursive(
 
 
 @settings(
-    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(junk=JUNK)
 def test_anything_json_can_say(client: Client, junk: Any) -> None:

@@ -47,7 +47,9 @@ events = st.lists(
 
 
 @settings(
-    max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=examples(40),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 @given(
     events,

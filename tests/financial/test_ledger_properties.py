@@ -185,7 +185,9 @@ def expected_days(reckoning: Reckoning, agent: str | None, zone: ZoneInfo):
 
 
 @settings(
-    max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 @given(operations, st.sampled_from(ZONES))
 def test_any_interleaving_leaves_books_that_agree(done, zone):

@@ -85,7 +85,9 @@ def test_a_quantity_costs_its_unit_price_exactly(api, cost_type, unit, unit_pric
 
 
 @settings(
-    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.integers(0, 10**15), st.integers(0, 10**18))
 def test_any_quantity_is_rounded_once_half_even(quantity, unit_price):
