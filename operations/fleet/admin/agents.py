@@ -115,7 +115,7 @@ class AgentAdmin(KeysetAdminMixin, AgentActions):
             height=22,
         )
         return format_html(
-            '<span class="af-trend"><span>{1}<br>{2}</span><span class="af-trend-line">{0}</span></span>',
+            '<span class="af-spend"><span>{1}<br>{2}</span><span class="af-spend-line">{0}</span></span>',
             shape,
             shown,
             change(figures.amount, figures.before),

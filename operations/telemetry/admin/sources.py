@@ -96,7 +96,7 @@ class TelemetrySourceAdmin(ReadOnlyAdmin):
     def shown_requests(self, source: TelemetrySource) -> SafeString:
         return compact(source.requests)
 
-    @display(description="Spans accepted")
+    @display(description="Accepted")
     def shown_accepted(self, source: TelemetrySource) -> SafeString:
         return compact(source.accepted)
 
@@ -106,7 +106,7 @@ class TelemetrySourceAdmin(ReadOnlyAdmin):
             return compact(0)
         return format_html('<span class="af-badge af-badge-bad">{}</span>', compact(source.rejected))
 
-    @display(description="Requests refused")
+    @display(description="Refused")
     def shown_refused(self, source: TelemetrySource) -> SafeString:
         if not source.refused:
             return compact(0)
