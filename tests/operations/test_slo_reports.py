@@ -107,7 +107,10 @@ def test_alerts_of_the_period_stand_in_it() -> None:
     over = START + DAY + timedelta(minutes=4)
     evaluate_slos(at=over)
     freeze_due_reports(now=NOW)
-    alerts = [tuple(one.values()) for one in rolling().figures["alerts"]]
+    told = ("rule", "severity", "state", "from", "until")
+    alerts = rolling().figures["alerts"]
+    assert {len(one) for one in alerts} == {len(told)}
+    alerts = [tuple(one[name] for name in told) for one in alerts]
     assert alerts == [
         ("1h_5m", "page", "firing", _text(fired), _text(over)),
         ("3d_6h", "ticket", "held", _text(fired), _text(over)),
