@@ -52,7 +52,8 @@ def worker(node: str = "worker") -> Program:
         (
             *_celery("worker"),
             *("--concurrency", str(settings.WORKER_CONCURRENCY), "--hostname", f"{node}@%h"),
-            *("--without-gossip", "--without-mingle"),
+            # Nobody listens to its events; sending one to a broker that is gone waits for ever, and a stop with it.
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         ),
         # Asks for a stop that is over after worker_soft_shutdown_timeout; SIGTERM waits for ever.
         stop_signal=signal.SIGQUIT,
