@@ -35,6 +35,8 @@ os.environ["LOG_LEVEL"] = "WARNING"
 if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
     os.environ["DATABASE_URL"] = f"sqlite:///{SCRATCH / 'var' / 'agent_factory.sqlite3'}"
 
+WITHOUT_SYSTEM = ("common", "financial", "operations", "quality", "research")
+DATABASE_FIXTURES = {"db", "transactional_db", "live_database"}
 ON_POSTGRES = os.environ["DATABASE_URL"].startswith("postgres")
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
@@ -70,14 +72,26 @@ def pytest_report_header() -> str:
     return f"database: {'PostgreSQL' if ON_POSTGRES else 'SQLite'}; slow tests: {'yes' if SLOW else 'no'}"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("once") and _is_pure(item):
+            item.add_marker("pure")
         if ON_POSTGRES and item.get_closest_marker("sqlite_only"):
             item.add_marker(pytest.mark.skip(reason="is about SQLite; this run is on PostgreSQL"))
         if not ON_POSTGRES and item.get_closest_marker("postgres_only"):
             item.add_marker(pytest.mark.skip(reason="is about PostgreSQL; this run is on SQLite"))
         if not SLOW and item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="a long proof: SLOW=1 runs it"))
+
+
+def _is_pure(item: pytest.Item) -> bool:
+    """Whether a test computes, and neither asks a database nor starts the system or a browser."""
+    return (
+        item.path.parent.name in WITHOUT_SYSTEM
+        and item.get_closest_marker("django_db") is None
+        and DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+    )
 
 
 def pytest_collection_finish() -> None:

@@ -29,8 +29,12 @@ sys.path.insert(0, str(ROOT))
 from tests import servers  # noqa: E402 - the path is set above
 
 STOP_SECONDS = 30
-# What a run leaves out because the other one has it.
-ELSEWHERE = {"SQLite": "not postgres_only", "PostgreSQL": "not sqlite_only and not once"}
+ALONE = {"SQLite": "not postgres_only", "PostgreSQL": "not sqlite_only and not once"}
+# Two at once: what needs no database is left to PostgreSQL, where less else is to do.
+TOGETHER = {
+    "SQLite": "not postgres_only and not pure",
+    "PostgreSQL": "not sqlite_only and (pure or not once)",
+}
 
 
 @dataclass
@@ -50,15 +54,15 @@ class Pass:
     def output(self) -> Path:
         return self.folder / "output"
 
-    def start(self, arguments: list[str], quiet: bool) -> None:
-        """Start pytest; ``quiet`` keeps its output in a file."""
+    def start(self, arguments: list[str], *, chosen: str, quiet: bool) -> None:
+        """Start pytest on the tests ``chosen`` by their marks; ``quiet`` keeps its output in a file."""
         self.folder.mkdir()
         environment = os.environ | self.environment
         environment |= {"TMPDIR": str(self.folder), "TEST_RESULTS": str(self.folder / "results.json")}
         command = [sys.executable, "-m"]
         if os.environ.get("COVERAGE"):
             command += ["coverage", "run", f"--data-file={ROOT / '.coverage'}", "-m"]
-        command += ["pytest", "-p", "tests.results", "-m", ELSEWHERE[self.name]]
+        command += ["pytest", "-p", "tests.results", "-m", chosen]
         command += ["-o", f"cache_dir={self.folder / 'cache'}", "--durations=10"]
         if sys.stdout.isatty():
             command.append("--color=yes")
@@ -154,14 +158,15 @@ def _plan(only: str | None, folder: Path, stack: ExitStack) -> list[Pass]:
 
 def _run(passes: list[Pass], arguments: list[str]) -> None:
     at_once = len(passes) > 1 and _processors() > 1
+    chosen = TOGETHER if len(passes) > 1 else ALONE
     if at_once:
         print("Both databases at once; the output of PostgreSQL follows that of SQLite.", flush=True)
         for index, each in enumerate(passes):
-            each.start(arguments, quiet=index > 0)
+            each.start(arguments, chosen=chosen[each.name], quiet=index > 0)
     for each in passes:
         print(f"\n=== {each.name} ===", flush=True)
         if not at_once:
-            each.start(arguments, quiet=False)
+            each.start(arguments, chosen=chosen[each.name], quiet=False)
         each.finish()
 
 
@@ -194,7 +199,9 @@ def _report(passes: list[Pass], seconds: float) -> int:
             f" {each.count('skipped')} skipped in {each.seconds:.0f} s (pytest ended with {each.exit})"
         )
     if len(passes) == 2:
-        print("Tests about one database ran there; those that depend on none ran once, beside SQLite.")
+        print(
+            "Tests about one database ran there; those that depend on none ran once, on one side or the other."
+        )
     for outcome in ("skipped", "failed"):
         by_test: dict[tuple[str, str], list[str]] = {}
         for each in passes:
