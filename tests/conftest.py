@@ -35,7 +35,7 @@ os.environ["LOG_LEVEL"] = "WARNING"
 if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
     os.environ["DATABASE_URL"] = f"sqlite:///{SCRATCH / 'var' / 'agent_factory.sqlite3'}"
 
-WITHOUT_SYSTEM = ("common", "financial", "operations", "quality", "research")
+WITHOUT_DATABASE = ("common", "financial", "operations", "quality", "research", "runtime")
 DATABASE_FIXTURES = {"db", "transactional_db", "live_database"}
 ON_POSTGRES = os.environ["DATABASE_URL"].startswith("postgres")
 CHROMIUM_OPTIONS = [
@@ -86,9 +86,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_pure(item: pytest.Item) -> bool:
-    """Whether a test computes, and neither asks a database nor starts the system or a browser."""
+    """Whether a test asks no database of this run; the system that it starts may have one of its own."""
     return (
-        item.path.parent.name in WITHOUT_SYSTEM
+        item.path.parent.name in WITHOUT_DATABASE
         and item.get_closest_marker("django_db") is None
         and DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
     )
