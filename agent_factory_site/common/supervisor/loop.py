@@ -50,6 +50,7 @@ class Supervisor:
         self._kill_at: float | None = None
         self._asked_at = 0.0
         self._hurry = False
+        self._signals: list[float] = []
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
@@ -81,24 +82,28 @@ class Supervisor:
                 end.close()
             self._selector.close()
 
-    def stop(self) -> None:
-        """Begin to stop; called again a moment later, end what has not stopped yet."""
+    def _stop(self, asked_at: float) -> None:
+        """Begin to stop; asked again a moment later, end what has not stopped yet."""
         if self._stopping is not None:
-            self._hurry = self._hurry or time.monotonic() - self._asked_at > ECHO
+            self._hurry = self._hurry or asked_at - self._asked_at > ECHO
             return
-        self._asked_at = time.monotonic()
+        self._asked_at = asked_at
         self._console.say("stopping")
         self._stop_stage()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # Nothing more: a second signal may come in the midst of what is done here, and find a line half written.
         if number in STOPPING:
-            self.stop()
+            self._signals.append(time.monotonic())
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._patience()):
             key.data()
+        asked, self._signals = self._signals, []
         if self._console.closed and self._stopping is None:
-            self.stop()
+            asked.append(time.monotonic())
+        for asked_at in asked:
+            self._stop(asked_at)
         for child in self._children:
             status = child.reap()
             if status is not None:
