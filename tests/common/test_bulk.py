@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -30,15 +29,8 @@ from tests.common.bulk_tables import (
     Sample,
     Sums,
     add,
-    made,
     sample_row,
 )
-
-
-@pytest.fixture
-def tables(transactional_db: None) -> Iterator[None]:
-    with made():
-        yield
 
 
 def _insert(*rows: tuple[Any, ...]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -32,15 +31,8 @@ from tests.common.bulk_tables import (
     Sample,
     Sums,
     add,
-    made,
     sample_row,
 )
-
-
-@pytest.fixture
-def tables(transactional_db: None) -> Iterator[None]:
-    with made():
-        yield
 
 
 def _sums() -> dict[tuple[int, int], tuple[int, int]]:

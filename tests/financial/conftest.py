@@ -59,3 +59,34 @@ def cost() -> Callable[..., dict[str, Any]]:
         return {name: value for name, value in body.items() if value is not ...}
 
     return make
+
+
+@pytest.fixture
+def agent(db: None) -> Api:
+    """A program with nothing but the scope to send costs."""
+    return Api(["ingest"])
+
+
+@pytest.fixture
+def reader(client: Client) -> Client:
+    """The browser of somebody who may read money."""
+    return _signed_in(client, "financial:read")
+
+
+@pytest.fixture
+def writer(client: Client) -> Client:
+    """The browser of somebody who may change what is spent."""
+    return _signed_in(client, "financial:write")
+
+
+@pytest.fixture
+def keeper() -> Client:
+    """The browser of another person, who may approve."""
+    return _signed_in(Client(), "financial:admin", username="bob")
+
+
+def _signed_in(client: Client, scope: str, **fields: str) -> Client:
+    from tests.admin_data import staff
+
+    client.force_login(staff(scope, **fields))
+    return client

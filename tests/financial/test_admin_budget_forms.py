@@ -39,25 +39,6 @@ FORM = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(staff("financial:read"))
-    return client
-
-
-@pytest.fixture
-def writer(client: Client) -> Client:
-    client.force_login(staff("financial:write"))
-    return client
-
-
-@pytest.fixture
-def keeper() -> Client:
-    client = Client()
-    client.force_login(staff("financial:admin", username="bob"))
-    return client
-
-
 # --- Forms --------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from financial.models import Budget, BudgetOverrun, Hold
 from financial.services.budgets import archive_budget, change_budget
 from financial.services.hold_settling import Settling, settle_hold
-from tests.admin_data import cost, record, staff
+from tests.admin_data import cost, record
 
 from .budget_pages import BUDGETS, CONFIRMED, HOLDS, MORE, budget, hold, html_of, page_of, spend, words_of
 
@@ -23,18 +23,6 @@ pytestmark = pytest.mark.django_db
 
 def listed(html: str) -> list[str]:
     return re.findall(rf'href="{BUDGETS}([0-9a-f-]{{36}})/change/', html)
-
-
-@pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(staff("financial:read"))
-    return client
-
-
-@pytest.fixture
-def writer(client: Client) -> Client:
-    client.force_login(staff("financial:write"))
-    return client
 
 
 # --- The list -----------------------------------------------------------------------------------

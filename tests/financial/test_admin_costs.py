@@ -25,18 +25,6 @@ pytestmark = pytest.mark.django_db
 LIST = "/admin/financial/costevent/"
 
 
-@pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(staff("financial:read"))
-    return client
-
-
-@pytest.fixture
-def writer(client: Client) -> Client:
-    client.force_login(staff("financial:write"))
-    return client
-
-
 def html_of(client: Client, query: str = "", status: int = 200) -> str:
     response = client.get(f"{LIST}{query}")
     assert response.status_code == status

@@ -8,30 +8,10 @@ from django.test import Client
 from agent_factory_site.common.money import NANO
 from financial.models import BudgetPeriod, CostEvent
 from financial.services.hold_settling import Settling, settle_hold
-from tests.admin_data import staff
 
 from .budget_pages import CONFIRMED, HOLDS, budget, hold, html_of, page_of, words_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(staff("financial:read"))
-    return client
-
-
-@pytest.fixture
-def writer(client: Client) -> Client:
-    client.force_login(staff("financial:write"))
-    return client
-
-
-@pytest.fixture
-def keeper() -> Client:
-    client = Client()
-    client.force_login(staff("financial:admin", username="bob"))
-    return client
 
 
 def test_holds_are_listed_filtered_and_shown(reader: Client) -> None:

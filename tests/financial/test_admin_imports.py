@@ -25,12 +25,6 @@ ROWS = (
 OPTIONS = {"profile": "generic", "set": "entity_type=agent\ncost_type=tool\nsource=ledger-2025", "map": ""}
 
 
-@pytest.fixture
-def writer(client: Client) -> Client:
-    client.force_login(staff("financial:write"))
-    return client
-
-
 def upload(client: Client, content: str = ROWS, **changes: str) -> CostImport:
     file = SimpleUploadedFile("november.csv", content.encode())
     response = client.post(f"{LIST}upload/", {"file": file, **OPTIONS, **changes})

@@ -24,12 +24,6 @@ FORM = {"provider": "OpenAI", "model": "gpt-4o", "service_tier": "standard", "cu
 
 
 @pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(staff("financial:read"))
-    return client
-
-
-@pytest.fixture
 def pricer(client: Client) -> Client:
     client.force_login(staff("financial:admin"))
     return client

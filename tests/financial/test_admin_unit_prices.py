@@ -25,12 +25,6 @@ RATE_FORM = {"base": "EUR", "quote": "USD", "day": "2026-11-02", "rate": "1.1525
 
 
 @pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(staff("financial:read"))
-    return client
-
-
-@pytest.fixture
 def pricer(client: Client) -> Client:
     client.force_login(staff("financial:admin"))
     return client

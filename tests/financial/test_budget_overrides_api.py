@@ -8,7 +8,7 @@ from financial.models import BudgetOverride
 
 from .budget_calls import errors, make, override, person
 from .conftest import Api
-from .test_holds_api import place
+from .hold_calls import place
 
 pytestmark = pytest.mark.django_db
 

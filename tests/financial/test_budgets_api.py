@@ -17,7 +17,7 @@ from financial.models import Budget, BudgetOverride, CostEvent
 
 from .budget_calls import BUDGETS, body, errors, make, override, person
 from .conftest import COSTS, Api
-from .test_holds_api import place
+from .hold_calls import place
 
 pytestmark = pytest.mark.django_db
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from django.test import Client
 
+from agent_factory_site.common.outbox import subscribe, unsubscribe
 from agent_factory_site.common.services.allowed_networks import allow_network
+from operations.health.events import HealthCheckChanged
 from operations.health.models import HealthCheck
 from tests.common.callers import key_headers
 from tests.common.outgoing_servers import Server
@@ -55,3 +59,12 @@ def stored(key: str = "search") -> HealthCheck:
 def opened(server: Server) -> str:
     allow_network(cidr="127.0.0.0/8", port=server.port, purpose="tests")
     return f"http://127.0.0.1:{server.port}/health"
+
+
+@contextmanager
+def heard() -> Iterator[list[HealthCheckChanged]]:
+    """Changes of health checks that were told in the block."""
+    seen: list[HealthCheckChanged] = []
+    subscribe(HealthCheckChanged, "tests.health", seen.append)
+    yield seen
+    unsubscribe("tests.health")

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from agent_factory_site.common.outbox import subscribe, unsubscribe
 from agent_factory_site.common.services.outbox import dispatch
 from operations.health.events import HealthCheckChanged
 from operations.health.models import HealthCheck, HealthCheckResult
@@ -20,7 +19,7 @@ from operations.health.services.results import (
 )
 from tests.common.outgoing_servers import Server, fixed, serving, silence
 
-from .health_setup import BAD, GOOD, NOON, ROOT, Caller, make, opened, stored
+from .health_setup import BAD, GOOD, NOON, ROOT, Caller, heard, make, opened, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,10 +31,8 @@ def api(client: Client) -> Caller:
 
 @pytest.fixture
 def events() -> Iterator[list[HealthCheckChanged]]:
-    seen: list[HealthCheckChanged] = []
-    subscribe(HealthCheckChanged, "tests.health", seen.append)
-    yield seen
-    unsubscribe("tests.health")
+    with heard() as seen:
+        yield seen
 
 
 def test_a_probe_passes_fails_after_two_and_recovers(api: Any, events: list[HealthCheckChanged]) -> None:

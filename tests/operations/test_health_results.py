@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_factory_site.common.metrics import find_metric
-from agent_factory_site.common.outbox import subscribe, unsubscribe
 from agent_factory_site.common.services.outbox import dispatch
 from operations.health.domain.standing import Standing, Thresholds, after, missed, next_due, status_fits
 from operations.health.events import HealthCheckChanged
@@ -28,7 +27,7 @@ from operations.slo.models import SloSample
 from operations.slo.selectors.sources import forget_sources
 from operations.slo.services.slis import archive_sli, create_sli
 
-from .health_setup import NOON, Caller, make, make_heartbeat, stored
+from .health_setup import NOON, Caller, heard, make, make_heartbeat, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,10 +39,8 @@ def api(client: Client) -> Caller:
 
 @pytest.fixture
 def events() -> Iterator[list[HealthCheckChanged]]:
-    seen: list[HealthCheckChanged] = []
-    subscribe(HealthCheckChanged, "tests.health", seen.append)
-    yield seen
-    unsubscribe("tests.health")
+    with heard() as seen:
+        yield seen
 
 
 def test_a_heartbeat_that_does_not_come_is_failing(api: Any, events: list[HealthCheckChanged]) -> None:
