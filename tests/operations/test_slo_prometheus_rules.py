@@ -111,6 +111,8 @@ def _test_file(
     test = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": f"{step}s",
+        # promtool takes groups in any order otherwise, and alerts may read what was recorded a step ago.
+        "group_eval_order": [f"slo-sli-recordings-{slo.key}", f"slo-alerts-{slo.key}"],
         "tests": [
             {
                 "interval": f"{step}s",
