@@ -15,7 +15,6 @@ from financial.models import BudgetOverrun
 from .schemas import AMOUNT
 
 _MONEY: Final[Any] = {"type": "string", "example": "250.00", "description": AMOUNT}
-_MONEY_OR_NULL: Final[Any] = {**_MONEY, "type": ["string", "null"]}
 _SHARES: Final[Any] = {
     "type": "array",
     "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 10},
@@ -34,7 +33,6 @@ _FILTERS: Final[Any] = {
     },
     "additionalProperties": False,
 }
-_FILTERS_OR_NULL: Final[Any] = {**_FILTERS, "type": ["object", "null"]}
 PERIOD: Final = (
     "hour, day, week, month, quarter, year, total, or rolling:30d with any number of days up to 366."
 )
@@ -55,9 +53,9 @@ class AmountField(AsSent):
     """A decimal string."""
 
 
-@extend_schema_field(_MONEY_OR_NULL)
+@extend_schema_field(_MONEY)
 class OptionalAmountField(AsSent):
-    """A decimal string or null."""
+    """A decimal string; null where the field allows it."""
 
 
 @extend_schema_field(_SHARES)
@@ -65,7 +63,7 @@ class SharesField(AsSent):
     """Thresholds."""
 
 
-@extend_schema_field(_FILTERS_OR_NULL)
+@extend_schema_field(_FILTERS)
 class FiltersField(AsSent):
     """Filters."""
 

@@ -7,16 +7,20 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 from django.test import Client
 from django.urls import get_resolver
+from jsonschema import Draft202012Validator
 
 from tests.common.callers import key_headers, make_user
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
+
+META_SCHEMA = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 
 
 @pytest.fixture
@@ -78,6 +82,28 @@ def test_every_operation_names_the_ways_to_authenticate(document: dict[str, Any]
     }
     for _, _, operation in operations(document):
         assert operation["security"] == [{"ApiKeyBearer": []}, {"ApiKeyHeader": []}, {"AdminSession": []}]
+
+
+def schemas(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every schema of ``node`` with where it stands."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        here = (*path, str(key))
+        if key == "schema" or path[-2:] == ("components", "schemas"):
+            yield "/".join(here), value
+        elif isinstance(value, dict | list):
+            yield from schemas(value, here)
+
+
+def test_every_schema_is_one_by_the_dialect_of_openapi_3_1(document: dict[str, Any]) -> None:
+    found = list(schemas(document, ("", "document")))
+    assert len(found) > 300
+    wrong = {
+        where: [error.message for error in META_SCHEMA.iter_errors(schema)]
+        for where, schema in found
+        if not META_SCHEMA.is_valid(schema)
+    }
+    assert wrong == {}
+    assert not META_SCHEMA.is_valid({"type": ["string", "null", "null"]})
 
 
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,20 @@ def test_every_dependency_is_locked_with_its_hash() -> None:
             line for line in lines if not re.match(r"[\w.\[\]-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)
         ]
         assert unlocked == []
+
+
+def _pins(name: str) -> set[str]:
+    """Each ``package==version`` of a lock."""
+    return set(re.findall(r"^[\w.\[\]-]+==\S+", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_a_lock_on_top_of_another_has_all_that_it_has() -> None:
+    locks = ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt"]
+    for below, name in pairwise(locks):
+        assert f"-r {below.replace('.txt', '.in')}\n" in (ROOT / name.replace(".txt", ".in")).read_text()
+        pinned = _pins(below)
+        assert len(pinned) > 20
+        assert pinned - _pins(name) == set(), f"{name} is older than {below}: make lock"
 
 
 def test_links_between_documents_lead_somewhere() -> None:

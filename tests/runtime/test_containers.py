@@ -51,6 +51,28 @@ def test_compose_accepts_the_file_as_it_is() -> None:
     assert set(yaml.safe_load(done.stdout)["services"]) == {"secrets", "postgres", "redis", *APPLICATION}
 
 
+def valid(schema: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """What the JSON schema that check-jsonschema brings along says about ``path``."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"), [("compose-spec", "compose.yaml"), ("github-workflows", ".github/workflows/ci.yml")]
+)
+def test_the_files_are_what_their_specifications_say(schema: str, path: str, tmp_path: Path) -> None:
+    done = valid(schema, ROOT / path)
+    assert done.returncode == 0, done.stdout
+    part = "services" if schema == "compose-spec" else "jobs"
+    wrong = yaml.safe_load((ROOT / path).read_text())
+    next(iter(wrong[part].values()))["comand"] = "misspelt"
+    other = tmp_path / Path(path).name
+    other.write_text(yaml.safe_dump(wrong))
+    done = valid(schema, other)
+    assert done.returncode == 1
+    assert "comand" in done.stdout
+
+
 def test_the_services_run_commands_that_exist(services: dict[str, Any]) -> None:
     for name in APPLICATION:
         python, manage, command, *_ = services[name]["command"]
