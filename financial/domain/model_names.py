@@ -71,6 +71,15 @@ _FAMILIES: Final = (
     ("deepseek", re.compile(r"deepseek-(chat|reasoner|v\d)")),
     ("cohere", re.compile(r"command-")),
     ("mistral", re.compile(r"(mi|code|dev|magi|mini)stral-")),
+    ("google", re.compile(r"((publishers/google|projects/[^/]+/.*)/)?models/gemini-")),
+    (
+        "aws",
+        re.compile(
+            r"((us|us-gov|eu|apac|jp|au|ca|global)\.)?"
+            r"(ai21|amazon|anthropic|cohere|deepseek|meta|mistral|openai|qwen|writer)\.[a-z]"
+            r"|arn:aws[a-z-]*:bedrock:"
+        ),
+    ),
 )
 """Who sells a model under its bare name; asked only when the caller names no provider."""
 
@@ -120,7 +129,8 @@ def normalise(provider: str, model: str) -> ModelName:
     - Resource names of Google and AWS, regions of Bedrock routes included, are reduced to the model.
     - Region prefixes (``us.anthropic.…``), dates and ``ft:`` stay: they have prices of their own.
     """
-    name = ModelName(normalise_provider(provider), model.strip().lower())
+    # What Claude Code adds for its longer context is the same model.
+    name = ModelName(normalise_provider(provider), model.strip().lower().removesuffix("[1m]"))
     # Each step shortens the model or finds the provider, so that this ends.
     while (next_name := _step(*name)) != name:
         name = next_name

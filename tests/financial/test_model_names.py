@@ -148,3 +148,22 @@ def test_normalised_names_stay_as_they_are(provider, model):
 def test_any_text_is_read_without_failing(text):
     name = normalise(text, text)
     assert len(name.model) <= len(text.lower())
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        ("us.anthropic.claude-sonnet-4-20250514-v1:0", ("aws", "us.anthropic.claude-sonnet-4-20250514-v1:0")),
+        ("amazon.nova-lite-v1:0", ("aws", "amazon.nova-lite-v1:0")),
+        (
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/eu.anthropic.claude-3-haiku-20240307-v1:0",
+            ("aws", "eu.anthropic.claude-3-haiku-20240307-v1:0"),
+        ),
+        ("models/gemini-2.5-flash", ("google", "gemini-2.5-flash")),
+        ("publishers/google/models/gemini-2.5-flash", ("google", "gemini-2.5-flash")),
+        ("claude-sonnet-4-5[1m]", ("anthropic", "claude-sonnet-4-5")),
+        ("my.own-model", ("", "my.own-model")),
+    ],
+)
+def test_the_spelling_of_a_model_alone_tells_who_sells_it(model: str, found: tuple[str, str]) -> None:
+    assert normalise("", model) == found

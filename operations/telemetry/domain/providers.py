@@ -14,6 +14,8 @@ SOFTWARE: Final = frozenset(
         "agent_framework", "pydantic_ai", "pydantic-ai", "gcp.vertex.agent", "google_adk", "litellm",
         "litellm_proxy", "openai_agents", "openai-agents", "function", "genericfakechatmodel",
         "fakelistchatmodel", "fakemessageslistchatmodel", "vercel", "ai", "mcp", "custom",
+        "gateway", "ai_gateway", "vercel_ai_gateway", "portkey", "helicone", "kong", "spring_ai", "mastra",
+        "microsoft_agent_framework", "langchain4j", "haystack-ai", "browser_use", "openhands",
     }
 )  # fmt: skip
 """Values of the provider that name the software that made the call: the model then tells who sells it."""

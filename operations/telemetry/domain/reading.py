@@ -11,22 +11,23 @@ import msgspec
 from financial.domain.cost_input import ServiceTier, UsageInput
 from financial.domain.model_names import normalise_tier
 
-from .conventions import litellm, strands
+from .conventions import claude_code, litellm, strands, vercel_ai
 from .conventions.convention import Kind, Term
 from .conventions.table import (
     FIRST_TOKEN_EVENTS,
     FLAG_EVENTS,
-    OBJECTS,
+    PLAIN,
     USAGE_OBJECTS,
     convention_by_scope,
     listed_kind,
+    unlisted_kind,
 )
-from .conventions.usage_objects import at, read_usage_object
+from .objects import read_objects, read_usage
 from .providers import seller
 from .said import COUNT_TERMS, MAX_EXPERIMENTS, Said, say, variant_of
-from .spans import ERROR, Attributes, Origin, Span, Value
-from .usage import COUNTS, Counting, UsageProblem, work_out_usage
-from .values import cost, mapping, moment, seconds, text, tokens
+from .spans import ERROR, Origin, Span, Value
+from .usage import UsageProblem
+from .values import cost, moment, seconds, text, tokens
 
 CALLS: Final = frozenset({"inference", "embedding"})
 """Kinds of which a span costs money."""
@@ -139,6 +140,12 @@ def _read(span: Span, source: _Source) -> Reading:
     said = say(span.attributes)
     terms = said.terms
     convention = source.convention or said.mark
+    if plain := PLAIN.get(convention):
+        for attribute, term in plain.items():
+            if span.attributes.get(attribute) is not None:
+                terms.setdefault(term, span.attributes[attribute])
+    if said.objects:
+        read_objects(span.attributes, said.objects, terms)
     if source.terms:
         terms = {**source.terms, **terms}
     kind = _kind(span, said, terms, convention)
@@ -151,14 +158,11 @@ def _read(span: Span, source: _Source) -> Reading:
         if passed and passed < 86_400:
             start = max(1, span.end - int(passed * _SECOND))
     provider, model = text(get("provider")), text(get("model"))
-    if said.objects:
-        _read_objects(span.attributes, said.objects, terms)
-        model = model or text(get("model"))
     provider, model = seller(provider, model) if provider or model else ("", "")
     usage: UsageInput | UsageProblem | None = None
     # Totals of agents and workflows are read as well: that they are not charged is said.
     if log_kind != "pending_span" and (said.objects or not COUNT_TERMS.isdisjoint(terms)):
-        usage = _usage(span.attributes, said.objects, terms, provider, kind == "embedding")
+        usage = read_usage(span.attributes, said.objects, terms, convention, provider, kind == "embedding")
     failed, error_type, error_message = _failure(span, terms, is_call)
     agent, agent_named = _agent(span, terms, kind, convention, source)
     return Reading(
@@ -204,10 +208,13 @@ def _kind(span: Span, said: Said, terms: dict[Term, Value], convention: str) -> 
     if span.name == litellm.RAW_REQUEST or terms.get("log_kind") == "pending_span":
         return "other"
     kind = listed_kind(said.kinds) if said.kinds else None
-    if kind == "agent" and convention == "vercel_ai" and "agent" not in said.terms:
+    if kind is None and said.kinds and "response" in terms and _counts(said) and "model" in terms:
+        # Only a call has an answer with an id, whatever the operation is called.
+        kind = "inference"
+    if kind == "agent" and convention == vercel_ai.NAME and "agent" not in said.terms:
         # Without a name it is one call among others, which has a span of its own.
         return "workflow"
-    return kind or _guess(span.name, said)
+    return kind or (unlisted_kind(said.kinds) if said.kinds else None) or _guess(span.name, said)
 
 
 def _guess(name: str, said: Said) -> Kind:
@@ -217,56 +224,13 @@ def _guess(name: str, said: Said) -> Kind:
         return "agent"
     if name.startswith(("execute_tool ", "running tool")) and "tool" in terms:
         return "tool"
-    counts = not COUNT_TERMS.isdisjoint(terms) or any(one in USAGE_OBJECTS for one in said.objects)
-    if counts and "model" in terms:
+    if _counts(said) and "model" in terms:
         return "embedding" if "embed" in str(terms["model"]).lower() else "inference"
     return "other"
 
 
-def _read_objects(attributes: Attributes, objects: list[str], terms: dict[Term, Value]) -> None:
-    for attribute in objects:
-        paths = OBJECTS.get(attribute)
-        if not paths or all(term in terms for term in paths.values()):
-            continue
-        if inner := mapping(attributes[attribute]):
-            for path, term in paths.items():
-                if (value := at(inner, path)) is not None:
-                    terms.setdefault(term, value)
-
-
-def _usage(
-    attributes: Attributes, objects: list[str], terms: dict[Term, Value], provider: str, embedding: bool
-) -> UsageInput | UsageProblem | None:
-    counts: dict[str, object] = {name: terms[name] for name in COUNTS if name in terms}
-    counting = Counting()
-    if "reasoning_beside" in terms and "reasoning" not in counts:
-        counts["reasoning"] = terms["reasoning_beside"]
-        counting = Counting(reasoning_inside=False)
-    plain = work_out_usage(counts, counting, embedding=embedding) if counts else None
-    best = _details(plain)
-    for attribute in USAGE_OBJECTS:
-        if attribute in objects and (inner := mapping(attributes[attribute])):
-            found = work_out_usage(*read_usage_object(attribute, inner, provider), embedding=embedding)
-            # An object is believed where it tells more than the plain attributes do.
-            if isinstance(found, UsageInput) and _details(found) > best:
-                plain, best = found, _details(found)
-            elif plain is None:
-                plain = found
-    return plain
-
-
-def _details(usage: UsageInput | UsageProblem | None) -> int:
-    """How many parts are told apart; -1 when there is no usage at all."""
-    if not isinstance(usage, UsageInput):
-        return -1
-    return (
-        (usage.cache_read_tokens > 0)
-        + (usage.cache_write_tokens > 0)
-        + (usage.cache_write_1h_tokens > 0)
-        + (usage.reasoning_tokens > 0)
-        + (usage.audio_input_tokens > 0)
-        + (usage.audio_output_tokens > 0)
-    )
+def _counts(said: Said) -> bool:
+    return not COUNT_TERMS.isdisjoint(said.terms) or any(one in USAGE_OBJECTS for one in said.objects)
 
 
 def _tier(value: Value) -> ServiceTier:
@@ -340,6 +304,8 @@ def _agent(
     if kind != "agent":
         return name, bool(name)
     name = name or text(terms.get("agent_weak")) or _behind_prefix(span.name)
+    if not name and convention == claude_code.NAME:
+        return source.service or claude_code.AGENT, True
     if name or convention in _NAMED_BY_SPAN:
         return name or text(span.name), True
     # "Agent workflow" around the agent itself is named by nobody.

@@ -42,9 +42,9 @@ def say(attributes: Attributes) -> Said:
                 mark = said_by
         if meanings := MEANINGS.get(attribute):
             for term, rank in meanings:
-                if term in ranks and _is_zero(term, value) != _is_zero(term, terms[term]):
+                if term in ranks and is_zero(term, value) != is_zero(term, terms[term]):
                     # A count of zero is a placeholder where another name of it says more.
-                    better = _is_zero(term, terms[term])
+                    better = is_zero(term, terms[term])
                 else:
                     better = rank < ranks.get(term, 1_000_000)
                 if better and not _says_nothing(value):
@@ -62,7 +62,8 @@ def say(attributes: Attributes) -> Said:
     return Said(terms, kinds, objects, experiments, mark)
 
 
-def _is_zero(term: Term, value: Value) -> bool:
+def is_zero(term: Term, value: Value) -> bool:
+    """Whether it is a count of zero, which may be a placeholder."""
     return term in COUNT_TERMS and tokens(value) == 0
 
 

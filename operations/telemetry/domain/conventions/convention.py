@@ -20,7 +20,7 @@ TERMS: Final = frozenset(
         "agent", "agent_weak", "agent_id", "agent_version", "agent_call",
         "tool", "tool_weak", "tool_call",
         "session", "user", "error_type", "error_message", "http_status", "level",
-        "environment", "release", "service", "run", "hold",
+        "environment", "release", "service", "run", "hold", "response",
         "flag_key", "flag_variant", "log_kind",
     }
 )  # fmt: skip
@@ -34,12 +34,14 @@ class Convention:
 
     ``kind`` names the attribute that says what a span is and ``kinds`` its values, in lower case, to our
     kinds; a value it does not list is ``unlisted``. ``names`` are attributes by term, the preferred
-    first; ``objects`` are attributes that hold an object, with paths into it (parts joined by a space)
+    first; ``plain`` are more of them, without a prefix, that are read only of spans that speak this
+    convention; ``objects`` are attributes that hold an object, with paths into it (parts joined by a space)
     by term. ``marks`` and ``scopes`` (prefixes of the scope's name) tell that a span speaks it.
     """
 
     name: str
     names: Mapping[Term, tuple[str, ...]]
+    plain: Mapping[Term, tuple[str, ...]] = field(default_factory=dict)
     kind: tuple[str, ...] = ()
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     unlisted: Kind | None = None
@@ -48,6 +50,10 @@ class Convention:
     scopes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        said = {*self.names, *(term for paths in self.objects.values() for term in paths.values())}
+        said = {
+            *self.names,
+            *self.plain,
+            *(term for paths in self.objects.values() for term in paths.values()),
+        }
         if unknown := said - TERMS:
             raise ValueError(f"not a term: {', '.join(sorted(unknown))}")

@@ -40,3 +40,5 @@ LANGFUSE: Final = Convention(
 )
 
 USAGE: Final = "langfuse.observation.usage_details"
+COSTS: Final = "langfuse.observation.cost_details"
+"""By kind of token, with or without a total."""

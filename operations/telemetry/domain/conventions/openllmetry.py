@@ -24,8 +24,10 @@ OPENLLMETRY: Final = Convention(
     unlisted="other",
     names={
         # The framework calls the model "unknown" where only its own metadata has the name.
-        "model": (f"{_PROPERTY}ls_model_name",),
-        "provider": (f"{_PROPERTY}ls_provider",),
+        "model": (f"{_PROPERTY}ls_model_name", "llm.response.model", "llm.request.model"),
+        "provider": (f"{_PROPERTY}ls_provider", "llm.vendor"),
+        "input": ("llm.usage.prompt_tokens",),
+        "output": ("llm.usage.completion_tokens",),
         "total": ("llm.usage.total_tokens",),
         "cache_read": ("llm.usage.cache_read_input_tokens",),
         "cache_write": ("llm.usage.cache_creation_input_tokens",),

@@ -11,9 +11,14 @@ _DETAILS: Final = "gen_ai.usage.details."
 PYDANTIC_AI: Final = Convention(
     "pydantic_ai",
     names={
-        "cache_read": (f"{_DETAILS}cache_read_tokens", f"{_DETAILS}cached_tokens"),
-        "cache_write": (f"{_DETAILS}cache_write_tokens",),
-        "reasoning": (f"{_DETAILS}reasoning_tokens",),
+        "cache_read": (
+            f"{_DETAILS}cache_read_tokens",
+            f"{_DETAILS}cached_tokens",
+            f"{_DETAILS}cache_read_input_tokens",
+            f"{_DETAILS}cached_content_tokens",
+        ),
+        "cache_write": (f"{_DETAILS}cache_write_tokens", f"{_DETAILS}cache_creation_input_tokens"),
+        "reasoning": (f"{_DETAILS}reasoning_tokens", f"{_DETAILS}thoughts_tokens"),
         "audio_input": (f"{_DETAILS}input_audio_tokens",),
         "audio_output": (f"{_DETAILS}output_audio_tokens",),
         "cost": ("operation.cost",),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from . import langfuse, langsmith, litellm, mlflow, openinference, own, pydantic_ai
+from . import langfuse, langsmith, litellm, mlflow, openinference, own, platforms, pydantic_ai
 from .agentops import AGENTOPS
+from .claude_code import CLAUDE_CODE
+from .codex import CODEX
 from .convention import Convention, Kind, Term
 from .google_adk import GOOGLE_ADK
 from .langfuse import LANGFUSE
@@ -18,17 +20,21 @@ from .openlit import OPENLIT
 from .openllmetry import OPENLLMETRY
 from .otel_genai import OTEL_GENAI
 from .own import OWN
+from .platforms import ALIBABA, BRAINTRUST, LANGTRACE, LANGWATCH, SPRING_AI
 from .pydantic_ai import PYDANTIC_AI
 from .strands import STRANDS
 from .vercel_ai import VERCEL_AI
 
 CONVENTIONS: Final = (
     OWN, OTEL_GENAI, MCP, OPENINFERENCE, OPENLLMETRY, LANGFUSE, LANGSMITH, VERCEL_AI, MLFLOW, LITELLM, STRANDS,
-    PYDANTIC_AI, GOOGLE_ADK, OPENLIT, AGENTOPS,
+    PYDANTIC_AI, GOOGLE_ADK, OPENLIT, AGENTOPS, SPRING_AI, ALIBABA, LANGTRACE, LANGWATCH, BRAINTRUST, CLAUDE_CODE,
+    CODEX,
 )  # fmt: skip
 """Where two of them say different things in one span, the earlier one is believed."""
 
-USAGE_OBJECTS: Final = (pydantic_ai.USAGE, *langsmith.USAGE, litellm.USAGE, mlflow.USAGE, langfuse.USAGE)
+USAGE_OBJECTS: Final = (
+    pydantic_ai.USAGE, *langsmith.USAGE, litellm.USAGE, mlflow.USAGE, langfuse.USAGE, *platforms.USAGE,
+)  # fmt: skip
 """Attributes that hold the usage of a call as an object, the preferred first."""
 
 EVENT_ATTRIBUTES: Final = frozenset({"exception.type", "exception.message"})
@@ -77,8 +83,23 @@ MARKS: Final = {
     for convention in (OTEL_GENAI, *(one for one in CONVENTIONS if one is not OTEL_GENAI))
     for mark in convention.marks
 }
+PLAIN: Final = {
+    convention.name: {
+        attribute: term for term, attributes in convention.plain.items() for attribute in attributes
+    }
+    for convention in CONVENTIONS
+    if convention.plain
+}
+"""Attributes without a prefix by convention: what they mean there, and nowhere else."""
+
 _KNOWN: Final = (
-    MEANINGS.keys() | KINDS.keys() | OBJECTS.keys() | MARKS.keys() | EVENT_ATTRIBUTES | set(USAGE_OBJECTS)
+    MEANINGS.keys()
+    | KINDS.keys()
+    | OBJECTS.keys()
+    | MARKS.keys()
+    | EVENT_ATTRIBUTES
+    | set(USAGE_OBJECTS)
+    | {attribute for meanings in PLAIN.values() for attribute in meanings}
 )
 
 
@@ -97,14 +118,16 @@ def convention_by_scope(scope: str) -> str:
 
 
 def listed_kind(said: list[tuple[KindOf, str]]) -> Kind | None:
-    """What a span is, by the attributes that say it: the first value that its convention lists.
-
-    None when there is no such attribute.
-    """
+    """What a span is, by the attributes that say it: the first value that its convention lists, or None."""
     said.sort(key=_rank)
     for kind, value in said:
         if found := kind.convention.kinds.get(value):
             return found
+    return None
+
+
+def unlisted_kind(said: list[tuple[KindOf, str]]) -> Kind | None:
+    """What a span is of which no value is listed, by the first convention that has a kind for those."""
     for kind, _ in said:
         if kind.convention.unlisted:
             return kind.convention.unlisted

@@ -18,22 +18,26 @@ _PATHS: Final[Mapping[str, tuple[str, ...]]] = {
         "completion_tokens", "output_tokens", "outputTokens", "completionTokens", "candidates_token_count",
         "candidatesTokenCount", "output",
     ),
-    "total": ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount", "total"),
+    "total": ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount", "total", "tokens"),
     "cache_read": (
         "prompt_tokens_details cached_tokens", "input_tokens_details cached_tokens",
         "input_token_details cache_read", "cache_read_input_tokens", "input_cached_tokens", "input_cache_read",
         "cacheReadInputTokens", "cached_content_token_count", "cachedContentTokenCount", "cached_tokens",
+        "prompt_cached_tokens",
     ),
     "cache_write": (
         "prompt_tokens_details cache_write_tokens", "prompt_tokens_details cache_creation_tokens",
         "input_tokens_details cache_write_tokens", "input_token_details cache_creation",
-        "cache_creation_input_tokens", "input_cache_creation", "input_cache_write", "cacheWriteInputTokens",
+        "input_token_details ephemeral_5m_input_tokens", "cache_creation_input_tokens", "input_cache_creation",
+        "input_cache_write", "cacheWriteInputTokens", "prompt_cache_creation_tokens",
     ),
-    "cache_write_1h": ("cache_creation ephemeral_1h_input_tokens",),
+    "cache_write_1h": (
+        "cache_creation ephemeral_1h_input_tokens", "input_token_details ephemeral_1h_input_tokens",
+    ),
     "reasoning": (
         "completion_tokens_details reasoning_tokens", "output_tokens_details reasoning_tokens",
         "output_token_details reasoning", "output_reasoning_tokens", "output_reasoning",
-        "thoughts_token_count", "thoughtsTokenCount", "reasoning_tokens",
+        "thoughts_token_count", "thoughtsTokenCount", "reasoning_tokens", "completion_reasoning_tokens",
     ),
     "audio_input": (
         "prompt_tokens_details audio_tokens", "input_token_details audio", "input_audio_tokens", "input_audio",
@@ -46,7 +50,7 @@ _PATHS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _ANTHROPIC: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _GOOGLE: Final = ("thoughts_token_count", "thoughtsTokenCount")
-_BESIDE: Final = frozenset({"anthropic", "aws"})
+BESIDE: Final = frozenset({"anthropic", "aws"})
 """Who counts cached tokens beside the input; what only passes their numbers on does so as well."""
 
 
@@ -66,11 +70,13 @@ def read_usage_object(
     for name, paths in _PATHS.items():
         for path in paths:
             if (count := at(value, path)) is not None:
-                counts[name] = count
-                break
+                counts.setdefault(name, count)
+                if tokens(count) != 0:
+                    counts[name] = count
+                    break
     _split_cache_writes(counts)
     if attribute == mlflow.USAGE:
-        if provider in _BESIDE:
+        if provider in BESIDE:
             # Its total is the sum of the two: it proves nothing.
             counts.pop("total", None)
             return counts, Counting(cached_inside=False)

@@ -25,8 +25,10 @@ KINDS: Final[dict[str, Kind]] = {
     "ai.rerank": "workflow",
 }
 
+NAME: Final = "vercel_ai"
+
 VERCEL_AI: Final = Convention(
-    "vercel_ai",
+    NAME,
     kind=("ai.operationId",),
     kinds=KINDS,
     unlisted="other",
@@ -51,6 +53,20 @@ VERCEL_AI: Final = Convention(
             "ai.telemetry.metadata.conversationId",
         ),
         "user": ("ai.telemetry.metadata.userId", "ai.telemetry.metadata.user_id"),
+    },
+    objects={
+        # Before its sixth release only the provider's own numbers have what was written to a cache, and
+        # before its fifth what was read from it.
+        "ai.response.providerMetadata": {
+            "anthropic cacheReadInputTokens": "cache_read",
+            "anthropic usage cache_read_input_tokens": "cache_read",
+            "anthropic cacheCreationInputTokens": "cache_write",
+            "anthropic usage cache_creation_input_tokens": "cache_write",
+            "bedrock usage cacheReadInputTokens": "cache_read",
+            "bedrock usage cacheWriteInputTokens": "cache_write",
+            "openai cachedPromptTokens": "cache_read",
+            "openai reasoningTokens": "reasoning",
+        },
     },
     marks=("ai.operationId",),
     # The scope "ai" is matched whole.
