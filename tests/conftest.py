@@ -36,7 +36,8 @@ if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
     os.environ["DATABASE_URL"] = f"sqlite:///{SCRATCH / 'var' / 'agent_factory.sqlite3'}"
 
 WITHOUT_DATABASE = ("common", "financial", "operations", "quality", "research", "runtime")
-DATABASE_FIXTURES = {"db", "transactional_db", "live_database"}
+# Redis too has its databases shared out between the runs on SQLite and on PostgreSQL.
+DATABASE_FIXTURES = {"db", "transactional_db", "live_database", "redis_url"}
 ON_POSTGRES = os.environ["DATABASE_URL"].startswith("postgres")
 CHROMIUM_OPTIONS = [
     "--no-sandbox",

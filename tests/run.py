@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The whole test run: ``make test``, or ``python tests/run.py [--only DATABASE] [pytest arguments]``.
 
-Everything runs on SQLite, and what depends on the database runs on PostgreSQL too, at the same time
-where there are two processors. ``DATABASE_URL`` (postgres://…) and ``REDIS_URL`` name servers to use;
-without them servers of its own are started and stopped again. ``SLOW=1`` adds the long proofs,
-``COVERAGE=1`` measures coverage.
+Everything runs on SQLite, and what depends on the database runs on PostgreSQL too; where there are two
+processors, both at the same time, and beside them what asks no database. ``DATABASE_URL`` (postgres://…)
+and ``REDIS_URL`` name servers to use; without them servers of its own are started and stopped again.
+``SLOW=1`` adds the long proofs, ``COVERAGE=1`` measures coverage.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import MutableMapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +31,9 @@ from tests import servers  # noqa: E402 - the path is set above
 
 STOP_SECONDS = 30
 ALONE = {"SQLite": "not postgres_only", "PostgreSQL": "not sqlite_only and not once"}
-# Two at once: what needs no database is left to PostgreSQL, where less else is to do.
-TOGETHER = {
-    "SQLite": "not postgres_only and not pure",
-    "PostgreSQL": "not sqlite_only and (pure or not once)",
-}
+# At once: what asks no database fills the time in which the tests of the others wait.
+NEITHER = "No database"
+TOGETHER = {**ALONE, "SQLite": "not postgres_only and not pure", NEITHER: "pure"}
 
 
 @dataclass
@@ -120,6 +119,7 @@ def main() -> int:
     try:
         with ExitStack() as stack:
             folder = stack.enter_context(servers.scratch_folder("af-test-"))
+            compile_once(os.environ, folder)
             passes += _plan(options.only, folder, stack)
             stack.callback(_stop_all, passes)
             _run(passes, arguments)
@@ -130,6 +130,15 @@ def main() -> int:
         print("\nStopped.", file=sys.stderr)
         return 130
     return _report(passes, time.monotonic() - began)
+
+
+def compile_once(environment: MutableMapping[str, str], folder: Path) -> None:
+    """Keep compiled code in ``folder`` where it may not be kept beside its source.
+
+    Tests start hundreds of processes, and a third of what each does is compiling Django.
+    """
+    if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
+        environment.setdefault("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
 
 
 def _plan(only: str | None, folder: Path, stack: ExitStack) -> list[Pass]:
@@ -149,6 +158,8 @@ def _plan(only: str | None, folder: Path, stack: ExitStack) -> list[Pass]:
             postgres = server.url
             print(server.description)
         passes.append(Pass("PostgreSQL", folder / "p", {"DATABASE_URL": postgres}))
+    if len(passes) == 2 and _processors() > 1:
+        passes.append(Pass(NEITHER, folder / "n", {}))
     if not redis:
         server = stack.enter_context(servers.redis(folder))
         print(server.description)
@@ -157,10 +168,10 @@ def _plan(only: str | None, folder: Path, stack: ExitStack) -> list[Pass]:
 
 
 def _run(passes: list[Pass], arguments: list[str]) -> None:
-    at_once = len(passes) > 1 and _processors() > 1
-    chosen = TOGETHER if len(passes) > 1 else ALONE
+    at_once = any(each.name == NEITHER for each in passes)
+    chosen = TOGETHER if at_once else ALONE
     if at_once:
-        print("Both databases at once; the output of PostgreSQL follows that of SQLite.", flush=True)
+        print("All at once; the output of each follows that of the one before.", flush=True)
         for index, each in enumerate(passes):
             each.start(arguments, chosen=chosen[each.name], quiet=index > 0)
     for each in passes:
@@ -198,10 +209,8 @@ def _report(passes: list[Pass], seconds: float) -> int:
             f"{each.name}: {each.count('passed')} passed, {each.count('failed')} failed,"
             f" {each.count('skipped')} skipped in {each.seconds:.0f} s (pytest ended with {each.exit})"
         )
-    if len(passes) == 2:
-        print(
-            "Tests about one database ran there; those that depend on none ran once, on one side or the other."
-        )
+    if len(passes) > 1:
+        print("Tests about one database ran there; those that depend on none ran once.")
     for outcome in ("skipped", "failed"):
         by_test: dict[tuple[str, str], list[str]] = {}
         for each in passes:

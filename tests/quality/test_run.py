@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import until
+from tests.run import compile_once
 
 pytestmark = pytest.mark.once
 
@@ -62,6 +63,22 @@ def test_it_ends_with_the_totals_and_names_what_was_skipped_with_its_reason(tmp_
     assert [line for line in lines if line.startswith("skipped on ")] == [
         "skipped on SQLite: test_skipped.py::test_skipped: no such machine"
     ]
+
+
+def test_what_is_compiled_is_kept_where_it_may_be(tmp_path: Path) -> None:
+    free, told = {"HOME": "/"}, {"HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
+    compile_once(free, tmp_path)
+    assert free == {"HOME": "/"}
+    compile_once(told, tmp_path)
+    kept = {"HOME": "/", "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")}
+    assert told == kept
+    compile_once(told, tmp_path / "elsewhere")
+    assert told == kept
+    shown = subprocess.run(
+        [sys.executable, "-c", "import json"], env=os.environ | {"PYTHONDONTWRITEBYTECODE": ""} | kept
+    )
+    assert shown.returncode == 0
+    assert [path.name for path in (tmp_path / "bytecode").rglob("json/__init__*.pyc")] != []
 
 
 def test_a_failure_fails_the_run(tmp_path: Path) -> None:
