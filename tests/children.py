@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from textwrap import dedent
 
+from tests.processes import PATIENCE
 from tests.programs import Program, start_program
 
 PRELUDE = """
@@ -27,7 +28,7 @@ def run_children(code: str, count: int, database: str) -> list[str]:
     children = [start_child(code, number, database=database) for number in range(count)]
     outputs = []
     for child in children:
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=PATIENCE)
         assert child.returncode == 0, err
         outputs.append(out)
     return outputs

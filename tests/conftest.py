@@ -9,6 +9,7 @@ import gc
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("agent-factory")
 
+# What is today, or this quarter of an hour, when a test begins is to be that when it ends.
+QUARTER_SECONDS = 900
+LAST_SECONDS = 8
+
 
 def pytest_configure() -> None:
     # Loads the settings, now that the environment is right; pytest-django completes the set-up.
@@ -95,6 +100,13 @@ def _is_pure(item: pytest.Item) -> bool:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    left = QUARTER_SECONDS - time.time() % QUARTER_SECONDS
+    if left < LAST_SECONDS:
+        time.sleep(left)
+
+
 def pytest_collection_finish() -> None:
     # Modules and tests stay to the end: looking through them at every collection costs seconds in a hundred.
     gc.collect()
@@ -116,10 +128,12 @@ def _acting() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
-    """Caches of committed rows outlive neither a test nor the flush at its end."""
+    """Caches of committed rows outlive neither a test nor the flush at its end, nor do outcomes just written."""
     from agent_factory_site.common.caching import clear_committed_caches
+    from agent_factory_site.common.services import task_outcomes
 
     clear_committed_caches()
+    task_outcomes._last_written.clear()
     yield
     clear_committed_caches()
 
@@ -199,7 +213,7 @@ def chromium() -> Iterator[Browser]:
             pytest.skip("no Chromium on this machine: install it, or name it with CHROMIUM")
         # Playwright runs an event loop in this thread, where Django would refuse the database.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS)
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS, timeout=300_000)
         try:
             yield browser
         finally:

@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 _fork = multiprocessing.get_context("fork")
+PATIENCE = 300.0
+"""Seconds after which something is taken to hang: long, as machines may be slow and busy with other things."""
 
 
 class Child:
@@ -27,6 +29,7 @@ class Child:
         from django.db import connections
 
         self._ours = pipe
+        name_sessions()
         # The parent's connections belong to the parent: drop them without a word to the server.
         for alias in connections:
             connections[alias].connection = None
@@ -47,7 +50,7 @@ class Child:
     def say(self, message: Any) -> None:
         self._ours.send(message)
 
-    def hear(self, timeout: float = 60) -> Any:
+    def hear(self, timeout: float = PATIENCE) -> Any:
         """The other side's next message; an error there is raised here."""
         if not self._ours.poll(timeout):
             raise AssertionError(f"process {self.process.pid} said nothing for {timeout} s")
@@ -60,7 +63,7 @@ class Child:
         """Whether there is something to hear."""
         return self._ours.poll()
 
-    def result(self, timeout: float = 60) -> Any:
+    def result(self, timeout: float = PATIENCE) -> Any:
         """What the function returned."""
         kind, value = self.hear(timeout)
         assert kind == "result"
@@ -68,26 +71,49 @@ class Child:
         return value
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until it is gone, for the database as well."""
         self.process.kill()
         self.process.join()
+        until_sessions_end(self.pid)
 
 
 def run_all(
-    function: Callable[..., Any], arguments: list[tuple[Any, ...]], timeout: float = 120
+    function: Callable[..., Any], arguments: list[tuple[Any, ...]], timeout: float = PATIENCE
 ) -> list[Any]:
     """Results of ``function(child, *args)`` of one process for each of ``arguments``, all at once."""
     children = [Child(function, *args) for args in arguments]
     return [child.result(timeout) for child in children]
 
 
-def until(condition: Callable[[], bool], timeout: float = 60) -> None:
+def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
     """Wait for what announces itself in no other way."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError("the condition did not come true")
         time.sleep(0.002)
+
+
+def name_sessions() -> None:
+    """Have the sessions that this process opens from now on say to PostgreSQL whose they are."""
+    os.environ["PGAPPNAME"] = f"tests-{os.getpid()}"
+
+
+def until_sessions_end(pid: int) -> None:
+    """Wait until PostgreSQL has noticed that process ``pid`` is gone: what it was told last it may still commit."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return
+    # A connection of its own: this one may be in a transaction, or refused to a test that asks no database.
+    with connection.get_new_connection(connection.get_connection_params()) as other:
+        other.autocommit = True
+        # One that waits for a lock notices nothing before it gets it, perhaps from this very test.
+        look = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = %s AND wait_event_type IS DISTINCT FROM 'Lock'"
+        )
+        until(lambda: other.execute(look, [f"tests-{pid}"]).fetchone() == (0,))
 
 
 def _die(child: Child, statement: str, passed: int, work: Callable[[], object]) -> None:
@@ -114,5 +140,6 @@ def kill_before(statement: str, work: Callable[[], object], passed: int = 0) -> 
     SQL without double quotes, for the time after ``passed`` times.
     """
     child = Child(_die, statement, passed, work)
-    child.process.join(60)
+    child.process.join(PATIENCE)
     assert child.process.exitcode == -signal.SIGKILL, statement
+    until_sessions_end(child.pid)

@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
+from tests.processes import PATIENCE, name_sessions, until_sessions_end
+
 ROOT = Path(__file__).resolve().parent.parent
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.django_ready"])
@@ -58,6 +60,8 @@ class Program:
         self._process.join(timeout)
         if self._process.exitcode is None:
             raise subprocess.TimeoutExpired("a program of a test", timeout or 0)
+        if self._process.exitcode == -signal.SIGKILL:
+            until_sessions_end(self.pid)
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
@@ -127,7 +131,7 @@ os.chdir({str(folder)!r})
 runpy.run_path({str(ROOT / "manage.py")!r}, run_name="__main__")
 """
     program = start_program(code, *arguments, database=database)
-    said, errors = program.communicate(timeout=60)
+    said, errors = program.communicate(timeout=PATIENCE)
     return program.returncode, said, errors
 
 
@@ -143,6 +147,7 @@ def _start_server(database: str) -> None:
 
 
 def _run(code: str, arguments: tuple[str, ...], *pipes: Connection) -> None:
+    name_sessions()
     for number, pipe in enumerate(pipes):
         os.dup2(pipe.fileno(), number)
         pipe.close()

@@ -12,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
+BROWSER_PATIENCE = 120_000
+"""Milliseconds until a page is taken to hang: with a server in one thread on a busy machine, seconds are nothing."""
 SIZES = {"desktop": (1280, 900), "phone": (400, 800)}
 
 
@@ -73,11 +75,14 @@ def new_prices(transactional_db: None) -> None:
 @pytest.fixture(params=list(SIZES))
 def desk(request: Any, chromium: Browser, live_server: Any, new_prices: None) -> Iterator[Desk]:
     """A window that nobody is signed in to; what went wrong in it fails the test."""
+    from playwright.sync_api import expect
+
     width, height = SIZES[request.param]
     context = chromium.new_context(
         viewport={"width": width, "height": height}, is_mobile=request.param == "phone", locale="en-GB"
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(BROWSER_PATIENCE)
+    expect.set_options(timeout=BROWSER_PATIENCE)
     desk = Desk(context.new_page(), live_server.url, request.param == "phone")
     try:
         yield desk

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 
 from agent_factory_site.common.models import User
 from agent_factory_site.common.services.api_keys import create_api_key
+from tests.ports import free_port
+from tests.processes import PATIENCE
 
 
 def key_headers(*scopes: str) -> dict[str, str]:
@@ -27,8 +29,7 @@ def make_user(username: str = "ada", **fields: object) -> User:
 @contextmanager
 def granian(application: str, database: str, **env: str) -> Iterator[str]:
     """The URL of a real server of ``application``, one process, on ``database``."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     interface, threads = ("asgi", "1") if ".asgi:" in application else ("wsgi", "4")
     command = [sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--blocking-threads", threads, "--no-ws", application]
@@ -44,16 +45,16 @@ def granian(application: str, database: str, **env: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=PATIENCE)
 
 
 def _await_port(server: subprocess.Popen[str], port: int) -> None:
     """The server says that its worker has started before it listens: only connecting tells."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise AssertionError(server.communicate()[0])
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
-    raise AssertionError("the server did not listen within a minute")
+    raise AssertionError("the server did not listen")

@@ -33,6 +33,7 @@ from agent_factory_site.common.api.serializers import StrictSerializer, validate
 from agent_factory_site.common.api.views import ApiListView, ApiView
 from agent_factory_site.common.errors import Conflict, Invalid, PaymentRequired
 from agent_factory_site.common.models import Team
+from tests.processes import PATIENCE
 
 ENTERED = threading.Event()
 GO_ON = threading.Event()
@@ -136,7 +137,7 @@ def create_team(request: Request) -> Response:
         os._exit(1)
     if then == "wait":
         ENTERED.set()
-        assert GO_ON.wait(60)
+        assert GO_ON.wait(PATIENCE)
     headers = {"Location": f"/kernel/teams/{team.pk}", "ETag": '"1"', "X-Other": "not kept"}
     return Response({"id": team.pk, "key": team.key}, status=201, headers=headers)
 

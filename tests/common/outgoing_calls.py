@@ -34,7 +34,7 @@ def opened(server: Server, cidr: str = "127.0.0.0/8") -> Server:
 
 
 def ask(url: str, **changes: Any) -> Response:
-    return send("GET", url, **{"deadline": 20, "max_bytes": 1000, **changes})
+    return send("GET", url, **{"deadline": 200, "max_bytes": 1000, **changes})
 
 
 def refusal(url: str, **changes: Any) -> OutgoingRefused:

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.processes import PATIENCE
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -75,7 +77,7 @@ def drip(data: bytes, first: bytes = b"") -> Answer:
 
 def silence(_connection: socket.socket, server: Server) -> None:
     """Says nothing until the test is over."""
-    server.over.wait(60)
+    server.over.wait()
 
 
 def reset(connection: socket.socket, _server: Server) -> None:
@@ -141,7 +143,7 @@ def serving(
             # Wakes the thread that waits in accept(), which closing alone does not.
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(30)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 

@@ -18,6 +18,7 @@ from django.test import Client, RequestFactory
 from agent_factory_site.common.api.bodies import read_body
 from agent_factory_site.common.errors import Invalid, TooLarge, UnsupportedMedia
 from tests.common.callers import granian, key_headers
+from tests.processes import PATIENCE
 
 
 def post(data: bytes, **meta: str) -> HttpRequest:
@@ -182,7 +183,7 @@ def server(live_database: str) -> Iterator[str]:
 
 
 def send_chunks(server: str, headers: dict[str, str], chunks: Iterator[bytes]) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=PATIENCE)
     connection.request(
         "POST",
         "/api/kernel/echo",
@@ -209,7 +210,7 @@ def test_a_body_of_200_megabytes_is_refused_unread(server: str) -> None:
     head = f"POST /api/kernel/echo HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
     for name, value in key_headers("ingest").items():
         head += f"{name}: {value}\r\n"
-    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         # Not one byte of the body is sent: the answer must not wait for it.
         connection.sendall(f"{head}Content-Length: 200000000\r\n\r\n".encode())
         response = http.client.HTTPResponse(connection)
@@ -223,7 +224,7 @@ def test_a_client_that_hangs_up_in_the_middle(server: str) -> None:
     head = f"POST /api/kernel/echo HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
     for name, value in key_headers("ingest").items():
         head += f"{name}: {value}\r\n"
-    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(f'{head}Content-Length: 100\r\n\r\n{{"a": '.encode())
         connection.shutdown(socket.SHUT_WR)
         response = http.client.HTTPResponse(connection)

@@ -26,6 +26,7 @@ from agent_factory_site.common.services.idempotency import (
 )
 from tests.common import kernel_api
 from tests.common.callers import key_headers
+from tests.processes import PATIENCE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.common.kernel_api")]
 
@@ -260,13 +261,13 @@ def test_a_second_request_meanwhile_is_409(caller: Caller, url: str) -> None:
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert kernel_api.ENTERED.wait(60)
+    assert kernel_api.ENTERED.wait(PATIENCE)
     second = caller.post({"key": "a", "then": "wait"}, "k1", url)
     assert problem(second) == (409, "idempotency_in_flight")
     assert 1 <= int(second["Retry-After"]) <= 60
     assert problem(caller.post({"key": "b"}, "k1", url)) == (422, "idempotency_key_reused")
     kernel_api.GO_ON.set()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert answers[0].status_code == 201
     replay = caller.post({"key": "a", "then": "wait"}, "k1", url)
     assert (replay.content, replay["Idempotent-Replayed"]) == (answers[0].content, "true")
@@ -278,7 +279,7 @@ def test_many_at_once_do_it_once(caller: Caller) -> None:
     barrier = threading.Barrier(8)
 
     def send() -> None:
-        barrier.wait(60)
+        barrier.wait(PATIENCE)
         answers.append(caller.post({"key": "a"}, "k1"))
         connections.close_all()
 
@@ -286,7 +287,7 @@ def test_many_at_once_do_it_once(caller: Caller) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert len(answers) == 8
     done = [answer for answer in answers if answer.status_code == 201]
     waiting = [problem(answer) for answer in answers if answer.status_code != 201]

@@ -13,6 +13,7 @@ import pytest
 from agent_factory_site.common.models import IdempotencyRecord, Team
 from tests.children import run_children, start_child
 from tests.common.callers import granian, key_headers
+from tests.processes import PATIENCE
 
 URL = "/api/kernel/teams"
 BODY = {"key": "a", "then": "die"}
@@ -62,7 +63,7 @@ DYING = """
 
 
 def post(url: str, headers: dict[str, str], body: object) -> tuple[int, dict[str, str], dict[str, object]]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
     sent = headers | {"Content-Type": "application/json", "Idempotency-Key": "k1"}
     connection.request("POST", URL, json.dumps(body), sent)
     response = connection.getresponse()
@@ -85,13 +86,13 @@ def test_a_process_that_dies_leaves_neither_effect_nor_lock(
     monkeypatch.setenv("SENT_BODY", json.dumps(BODY))
     monkeypatch.setenv("IDEMPOTENCY_LOCK_SECONDS", "1")
     child = start_child(DYING, URL, database=live_database, DIE="1")
-    child.communicate(timeout=60)
+    child.communicate(timeout=PATIENCE)
     assert child.returncode == 1
     # It died after the effect and before the commit: neither the team nor an answer is there.
     assert Team.objects.count() == 0
     assert IdempotencyRecord.objects.get().status is None
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     status, sent, _ = post(server, headers, BODY)
     while status == 409 and time.monotonic() < deadline:
         assert sent["retry-after"] == "1"

@@ -17,6 +17,7 @@ from django.urls import get_resolver
 from jsonschema import Draft202012Validator
 
 from tests.common.callers import key_headers, make_user
+from tests.processes import PATIENCE
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
@@ -47,7 +48,7 @@ def test_it_is_valid_and_made_without_warnings() -> None:
         [sys.executable, "manage.py", "spectacular", "--validate", "--fail-on-warn", "--file", os.devnull],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 

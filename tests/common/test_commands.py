@@ -12,6 +12,7 @@ import pytest
 
 from agent_factory_site.common.management import progress
 from agent_factory_site.common.management.progress import Progress
+from tests.processes import PATIENCE
 
 
 def manage(var: Path, *arguments: str) -> tuple[int, str, str]:
@@ -20,7 +21,7 @@ def manage(var: Path, *arguments: str) -> tuple[int, str, str]:
         env=os.environ | {"VAR_DIR": str(var), "DATABASE_URL": f"sqlite:///{var / 'x.sqlite3'}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return done.returncode, done.stdout, done.stderr
 

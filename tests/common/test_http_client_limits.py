@@ -25,7 +25,7 @@ def ask(answer: Answer, **changes: Any) -> Response:
     reads = changes.pop("reads", True)
     with serving(answer, reads=reads) as server:
         allow_network(cidr="127.0.0.1", port=server.port, purpose="tests")
-        return send(**{"method": "GET", "url": server.url, "deadline": 20, "max_bytes": 1000, **changes})
+        return send(**{"method": "GET", "url": server.url, "deadline": 200, "max_bytes": 1000, **changes})
 
 
 def failure(answer: Answer, **changes: Any) -> OutgoingFailed:
@@ -143,7 +143,7 @@ def test_an_address_that_takes_no_connection() -> None:
                 one.connect(address)
         allow_network(cidr="127.0.0.1", port=address[1], purpose="tests")
         with pytest.raises(OutgoingFailed) as caught:
-            send("GET", f"http://127.0.0.1:{address[1]}/", deadline=0.4, max_bytes=10)
+            send("GET", f"http://127.0.0.1:{address[1]}/", deadline=3, max_bytes=10)
     assert (caught.value.kind, caught.value.sent, caught.value.address) == ("timeout", False, "127.0.0.1")
 
 

@@ -47,7 +47,7 @@ def test_a_look_up_that_does_not_end_is_not_waited_for() -> None:
     over = Event()
 
     def resolver(host: str, port: int) -> Sequence[str]:
-        over.wait(60)
+        over.wait()
         return ["127.0.0.1"]
 
     failed = failure("http://slow.example.test/", resolver=resolver, deadline=0.2)
@@ -61,7 +61,7 @@ def test_look_ups_that_do_not_end_take_a_bounded_number_of_threads() -> None:
 
     def resolver(host: str, port: int) -> Sequence[str]:
         started.append(host)
-        over.wait(60)
+        over.wait()
         return []
 
     for _ in range(10 * MAX_LOOKUPS):

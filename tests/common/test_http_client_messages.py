@@ -30,7 +30,7 @@ def test_a_body_and_headers_arrive_as_given() -> None:
     }
     with serving() as server:
         opened(server)
-        answer = send("POST", server.url, headers=headers, body=body, deadline=20, max_bytes=10)
+        answer = send("POST", server.url, headers=headers, body=body, deadline=200, max_bytes=10)
     assert answer.status == 200
     head, _, sent = server.requests[0].partition(b"\r\n\r\n")
     assert sent == body
@@ -43,7 +43,7 @@ def test_a_body_and_headers_arrive_as_given() -> None:
 def test_an_empty_post_says_so() -> None:
     with serving() as server:
         opened(server)
-        assert send("POST", server.url, deadline=20, max_bytes=10).status == 200
+        assert send("POST", server.url, deadline=200, max_bytes=10).status == 200
     assert b"\r\nContent-Length: 0\r\n" in server.requests[0]
 
 
@@ -149,7 +149,7 @@ def test_every_framing_of_a_body(data: bytes, body: bytes) -> None:
 def test_an_answer_to_head_has_no_body() -> None:
     with serving(fixed(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")) as server:
         opened(server)
-        answer = send("HEAD", server.url, deadline=20, max_bytes=10)
+        answer = send("HEAD", server.url, deadline=200, max_bytes=10)
     assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "99")
 
 
@@ -163,6 +163,6 @@ def test_compressed_answers_are_handed_on_as_they_are() -> None:
 def test_a_silent_server_is_not_mistaken_for_an_answer() -> None:
     with serving(silence) as server:
         opened(server)
-        failed = failure(server.url, deadline=2)
+        failed = failure(server.url, deadline=5)
     assert (failed.kind, failed.sent, failed.address) == ("timeout", True, "127.0.0.1")
     assert isinstance(failed, OutgoingError)

@@ -32,7 +32,9 @@ def here(host: str, port: int) -> Sequence[str]:
 def ask(server: Server, host: str = NAME, **changes: Any) -> Response:
     allow_network(cidr="127.0.0.1", port=server.port, purpose="tests")
     url = f"https://{host}:{server.port}/hook"
-    return send("POST", url, **{"body": b"{}", "deadline": 20, "max_bytes": 100, "resolver": here, **changes})
+    return send(
+        "POST", url, **{"body": b"{}", "deadline": 200, "max_bytes": 100, "resolver": here, **changes}
+    )
 
 
 def failure(server: Server, host: str = NAME, **changes: Any) -> OutgoingFailed:
@@ -112,5 +114,5 @@ def test_a_handshake_that_does_not_end(authority: Authority) -> None:
 
 def test_the_deadline_holds_over_tls(authority: Authority) -> None:
     with serving(silence, tls=authority.context(NAME)) as server:
-        failed = failure(server, deadline=3)
+        failed = failure(server, deadline=6)
     assert (failed.kind, failed.sent) == ("timeout", True)

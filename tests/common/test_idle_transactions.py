@@ -9,6 +9,7 @@ from django.db import connection
 
 from agent_factory_site.common.models import Team
 from tests.children import start_child
+from tests.processes import PATIENCE
 
 SUSPENDED_WITH_A_LOCK = """
 import os, signal
@@ -40,7 +41,7 @@ def test_a_row_locked_by_a_suspended_process_can_be_written_again(live_database:
             cursor.execute("UPDATE common_team SET name = 'free' WHERE name = 'held'")
             assert cursor.rowcount == 1
         child.send_signal(signal.SIGCONT)
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=PATIENCE)
     finally:
         child.kill()
     assert (child.returncode, err) == (0, "")

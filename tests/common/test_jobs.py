@@ -182,7 +182,7 @@ def test_a_worker_given_up_for_dead_cannot_write_any_more(registered: Register) 
 @pytest.mark.django_db
 def test_a_living_worker_is_left_alone(registered: Register) -> None:
     def work(context: JobContext) -> None:
-        assert sweep_jobs(now=timezone.now() + timedelta(seconds=59)) == 0
+        assert sweep_jobs(now=the_job().heartbeat_at + timedelta(seconds=59)) == 0
         assert the_job().state == "running"
 
     run_job(job_id=enqueue(kind=registered(work), parameters={}).pk)

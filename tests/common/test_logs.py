@@ -14,6 +14,7 @@ from agent_factory_site.common.actors import Actor, acting
 from agent_factory_site.common.logs import logging_config, redact
 from tests.children import start_child
 from tests.common.callers import key_headers
+from tests.processes import PATIENCE
 
 
 def line(log_format: str, message: str, *args: object, exc_info: Any = None, **extra: Any) -> str:
@@ -109,7 +110,7 @@ def test_the_log_of_real_requests(live_database: str, monkeypatch: pytest.Monkey
     headers = key_headers("ingest")
     monkeypatch.setenv("SENT_HEADERS", json.dumps(headers))
     child = start_child(REQUESTS, 1, database=live_database, LOG_FORMAT="json", LOG_LEVEL="INFO")
-    _, written = child.communicate(timeout=60)
+    _, written = child.communicate(timeout=PATIENCE)
     assert child.returncode == 0, written
     lines = [json.loads(text) for text in written.splitlines() if text.startswith("{")]
     access = [entry for entry in lines if entry["logger"] == "agent_factory.access"]

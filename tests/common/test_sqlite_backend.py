@@ -19,7 +19,7 @@ from django.db import OperationalError, connection, transaction
 from agent_factory_site.common.db.sqlite.base import DatabaseWrapper
 from agent_factory_site.common.db.sqlite.turns import AVAILABLE
 from agent_factory_site.common.models import Lease, Team
-from tests.processes import Child, run_all, until
+from tests.processes import PATIENCE, Child, run_all, until
 
 pytestmark = [
     pytest.mark.sqlite_only,
@@ -87,7 +87,7 @@ def _writer(child: Child, name: str, times: int) -> None:
 
 
 def test_writers_beside_a_hog_are_served_in_the_order_they_asked(log_table: None) -> None:
-    hog = Child(_hog, 0.06)
+    hog = Child(_hog, 0.2)
     assert hog.hear() == "started"
     writers = 4
     run_all(_writer, [(f"w{i}", 10) for i in range(writers)])
@@ -118,7 +118,7 @@ def _single_statements(child: Child, name: str, times: int) -> list[int]:
 
 
 def test_single_statements_take_turns_too(log_table: None) -> None:
-    hog = Child(_hog, 0.06)
+    hog = Child(_hog, 0.2)
     assert hog.hear() == "started"
     waited = Child(_single_statements, "single", 15).result()
     hog.say("stop")
@@ -270,7 +270,7 @@ def test_processes_that_open_a_new_file_at_once_all_get_the_log(tmp_path: Path) 
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    assert [child.communicate(timeout=60) for child in children] == [("wal\n", "")] * 4
+    assert [child.communicate(timeout=PATIENCE) for child in children] == [("wal\n", "")] * 4
 
 
 @pytest.mark.parametrize("name", [":memory:", "file:apart?mode=memory&cache=shared"])

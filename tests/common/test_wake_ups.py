@@ -12,6 +12,7 @@ from django.db import transaction
 
 from agent_factory_site.common.wake_ups import nobody_awake, wake_up
 from tests.children import start_child
+from tests.processes import PATIENCE
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_broker_that_is_down_does_not_fail_the_caller(
         CELERY_BROKER_URL=broker,
         VAR_DIR=str(tmp_path),
     )
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, out) == (0, "went on\n"), err
     assert err.count("cannot wake tests.nobody") == 1
 
@@ -110,6 +111,6 @@ def test_each_time_the_broker_goes_away_is_said_once(live_database: str, tmp_pat
         CELERY_BROKER_URL="filesystem://",
         VAR_DIR=str(tmp_path),
     )
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, out) == (0, "1\n1\n"), err
     assert err.count("cannot wake tests.away") == 2

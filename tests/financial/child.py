@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from tests.processes import PATIENCE
 from tests.programs import Program, start_program
 
 PREAMBLE = """
@@ -21,7 +22,7 @@ def start(code: str, database_url: str, *arguments: str) -> Program | subprocess
     return start_program(PREAMBLE + code, *arguments, database=database_url)
 
 
-def finish(process: Program | subprocess.Popen[str], timeout: float = 120) -> str:
+def finish(process: Program | subprocess.Popen[str], timeout: float = PATIENCE) -> str:
     """Its output, after it ended well."""
     output, errors = process.communicate(timeout=timeout)
     assert process.returncode == 0, output + errors

@@ -7,6 +7,7 @@ import signal
 
 from financial.models import CostEvent
 from tests.financial.books import assert_books_agree
+from tests.processes import PATIENCE
 
 from .child import finish, start
 
@@ -79,7 +80,7 @@ for n in range(100000):
         assert child.stdout.readline() == "50\n"
     child.send_signal(signal.SIGKILL)
     reported = 3 + len(child.stdout.read().splitlines())
-    child.wait(timeout=30)
+    child.wait(timeout=PATIENCE)
     stored = CostEvent.objects.count()
     assert stored % 50 == 0
     # What was answered is there; at most the one in flight is there without an answer.

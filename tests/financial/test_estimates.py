@@ -18,6 +18,7 @@ from financial.domain.pricing import Rate, RateCard
 from financial.domain.token_bounds import encoding_of, most_tokens
 from financial.models import CostEvent, PriceVersion
 from financial.services.price_overrides import set_price_override
+from tests.processes import PATIENCE
 
 from .conftest import COSTS, Api
 
@@ -160,7 +161,7 @@ from financial.domain.model_names import ModelName
 from financial.services.estimates import Text
 print(Text("hello").tokens(ModelName("openai", "gpt-4o")))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "(6, None)\n", done.stderr
 
 

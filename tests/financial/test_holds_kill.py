@@ -16,7 +16,7 @@ from financial.models import BudgetOverrun, BudgetPeriod, CostEvent, Hold
 from financial.services.hold_expiry import expire_holds
 from financial.services.hold_settling import Settling, settle_hold
 from financial.services.holds import place_hold
-from tests.processes import Child
+from tests.processes import PATIENCE, Child
 
 from .books import assert_books_agree
 from .test_holds import make_budget, request, sums
@@ -45,7 +45,7 @@ def die(child: Child, statement: str, hold: UUID | None) -> None:
 
 def kill(statement: str, hold: UUID | None = None) -> None:
     child = Child(die, statement, hold)
-    child.process.join(60)
+    child.process.join(PATIENCE)
     assert child.process.exitcode == -9
 
 
@@ -58,7 +58,7 @@ def hold_and_die(child: Child) -> None:
 def test_a_hold_whose_process_died_returns_its_money_once(live_database):
     budget = make_budget(10)
     child = Child(hold_and_die)
-    child.process.join(60)
+    child.process.join(PATIENCE)
     assert child.process.exitcode == -9
     assert sums(budget) == [(0, 0, 5, 0)]
     later = timezone.now() + timedelta(seconds=2)

@@ -81,7 +81,7 @@ def test_a_real_trace_is_admitted_up_to_the_limit(live_database, count, limit):
         make_budget(1 + limit // 3, f"bot-{number}")
     processes = 4
     children = [Child(replay, offered, first, processes) for first in range(processes)]
-    outcomes = [child.result(timeout=900) for child in children]
+    outcomes = [child.result(timeout=3600) for child in children]
     admitted, refused = (sum(each[place] for each in outcomes) for place in (0, 1))
     assert admitted + refused == len(offered)
     assert admitted > 0

@@ -13,7 +13,7 @@ import pytest
 
 from financial.models import CostEvent, CostImport
 from financial.services.import_costs import BATCH
-from tests.processes import until
+from tests.processes import PATIENCE, until
 from tests.programs import run_manage
 
 from .books import assert_books_agree
@@ -37,7 +37,7 @@ def start(database: str, folder: Path, *arguments: object) -> subprocess.Popen[s
 
 def run(database: str, folder: Path, *arguments: object) -> tuple[int, str, str]:
     process = start(database, folder, *arguments)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=2 * PATIENCE)
     return process.returncode, out, err
 
 
@@ -148,7 +148,7 @@ def test_a_signal_stops_between_batches_and_the_same_command_goes_on(live_databa
     process = start(live_database, tmp_path, *arguments)
     until(lambda: rows_done() >= 2000)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err.endswith(
         "Interrupted. Give the same command again to go on after the last row counted here.\n"

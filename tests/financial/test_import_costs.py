@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from financial.domain.import_profiles.profile import ImportOptions
 from financial.models import CostEvent, CostEventKey, CostImport, CostRollupDay, PriceVersion
 from financial.services.import_costs import BATCH, import_costs
 from financial.services.import_report import ImportWatch
-from tests.processes import Child
+from tests.processes import PATIENCE, Child
 
 from .books import assert_books_agree
 from .traces import ORIGIN
@@ -271,7 +270,7 @@ def test_a_kill_at_any_point_leaves_nothing_half_done_and_a_repeat_completes(
     rows = [row(n, "x" if n % BATCH == BATCH - 1 else 100) for n in range(3 * BATCH + 10)]
     path = write(tmp_path, rows)
     child = Child(import_and_die, path, statement, occurrence)
-    child.process.join(60)
+    child.process.join(PATIENCE)
     assert child.process.exitcode == -9
     assert_books_agree()
     report = run(path)
@@ -292,7 +291,7 @@ def hold_import(child: Child, path: Path) -> None:
 
     def wait(counts) -> None:
         child.say("importing")
-        time.sleep(60)
+        child.hear()
 
     with acting(Actor.system("tests")):
         run(path, watch=ImportWatch(on_batch=wait))

@@ -17,6 +17,7 @@ from financial.services.record_costs import record_costs
 from financial.services.reprice import ModelChange, reprice
 from tests.append_only import append_only_lifted
 from tests.financial.books import assert_books_agree
+from tests.processes import PATIENCE
 
 from .child import finish, start
 from .conftest import COSTS
@@ -246,7 +247,7 @@ reprice(progress=told)
     child.stdin.flush()
     # Killed somewhere in its second batch, or after it.
     child.send_signal(signal.SIGKILL)
-    child.wait(timeout=30)
+    child.wait(timeout=PATIENCE)
     booked = CostEvent.objects.filter(kind="correction").count()
     assert booked in (1000, 2000)
     assert_books_agree()

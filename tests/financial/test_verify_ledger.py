@@ -35,6 +35,7 @@ from financial.services.verify_rows import PriceShelf
 from tests.append_only import append_only_lifted
 from tests.children import start_child
 from tests.financial.books import assert_books_agree
+from tests.processes import PATIENCE
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -242,7 +243,7 @@ sys.stdin.readline()
         outcome = verify_ledger()
         assert outcome.findings.listed == []
         seen.append(outcome.rows)
-    child.communicate("end\n", timeout=60)
+    child.communicate("end\n", timeout=PATIENCE)
     assert child.returncode == 0
     assert all(rows % 50 == 0 for rows in seen)
     assert PriceVersion.objects.count() == 0

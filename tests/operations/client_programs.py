@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).parent / "clients"
 APART = ROOT / ".venv-clients" / "bin" / "python"
@@ -45,6 +47,8 @@ def run_client(
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
             "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization=Bearer%20{key}",
             "OTEL_SERVICE_NAME": program,
+            # A busy machine may take longer than the ten seconds that an exporter waits for an answer.
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "120",
             "OPENAI_BASE_URL": openai,
             "OPENAI_API_KEY": "none",
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -52,7 +56,7 @@ def run_client(
         | env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert "Failed to export" not in done.stderr, done.stderr

@@ -18,6 +18,7 @@ from operations.health.services.results import (
     Outcome,
 )
 from tests.common.outgoing_servers import Server, fixed, serving, silence
+from tests.processes import PATIENCE
 
 from .health_setup import BAD, GOOD, NOON, ROOT, Caller, heard, make, opened, stored
 
@@ -43,7 +44,12 @@ def test_a_probe_passes_fails_after_two_and_recovers(api: Any, events: list[Heal
             url = opened(server)
             if number == 0:
                 make(
-                    api, url=url, contains="all ok", entity_type="agent", entity_id="bot", interval_seconds=10
+                    api,
+                    url=url,
+                    contains="all ok",
+                    entity_type="agent",
+                    entity_id="bot",
+                    interval_seconds=3600,
                 )
             else:
                 HealthCheck.objects.update(url=url, due_at=datetime.now(UTC))
@@ -88,7 +94,7 @@ def test_redirects_are_not_followed_and_nonsense_is_a_failure(
     api: Any, answer: bytes, text: str | None
 ) -> None:
     with serving(fixed(answer)) as server:
-        make(api, url=opened(server), timeout_seconds=5)
+        make(api, url=opened(server), timeout_seconds=30)
         probe_due_checks()
     row = stored()
     assert (row.last_ok, row.state, row.failures) == (False, "unknown", 1)
@@ -100,7 +106,7 @@ def test_redirects_are_not_followed_and_nonsense_is_a_failure(
 def test_an_endless_answer_is_cut(api: Any) -> None:
     body = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 200_000
     with serving(fixed(body)) as server:
-        make(api, url=opened(server), contains="y", timeout_seconds=5)
+        make(api, url=opened(server), contains="y", timeout_seconds=30)
         probe_due_checks()
     assert stored().last_text == "Answered 200, but the expected text is not there in its first 64 KiB."
 
@@ -145,7 +151,7 @@ def test_several_workers_probe_each_check_once(api: Any, live_database: str) -> 
     with serving(fixed(GOOD)) as server:
         url = opened(server)
         for number in range(20):
-            make(api, key=f"c{number}", url=url)
+            make(api, key=f"c{number}", url=url, interval_seconds=3600)
         code = """
             from operations.health.services.probing import probe_due_checks
             print(probe_due_checks())
@@ -172,9 +178,9 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_probe_loses_nothing(api: Any
             probe_due_checks()
         """
         child = start_child(code, 0, database=live_database)
-        assert asked.wait(60)
+        assert asked.wait(PATIENCE)
         child.kill()
-        child.communicate(timeout=60)
+        child.communicate(timeout=PATIENCE)
     row = stored()
     assert (row.number, row.state, row.claimed_until is None) == (1, "unknown", False)
     assert HealthCheckResult.objects.count() == 0

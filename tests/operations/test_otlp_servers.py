@@ -29,8 +29,8 @@ from financial.models import CostEvent
 from operations.fleet.models import Run, Step
 from operations.telemetry.models import TelemetrySource, Trace
 from tests.common.callers import granian
-from tests.processes import until
-from tests.runtime.system import free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE, until
 
 from .otlp import recorded
 from .otlp_books import settle
@@ -47,7 +47,7 @@ def key() -> str:
 
 def post_chunked(url: str, path: str, parts: list[bytes], headers: dict[str, str]) -> tuple[int, bytes]:
     """Send a body in chunks, without a length."""
-    caller = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    caller = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
     caller.request("POST", path, iter(parts), headers, encode_chunked=True)
     response = caller.getresponse()
     answer = response.status, response.read()
@@ -190,8 +190,7 @@ def accepted() -> dict[str, int]:
 def more_came(before: dict[str, int], exporters: dict[str, subprocess.Popen[str]]) -> bool:
     """Whether every exporter that still runs has brought more than before.
 
-    Each of them: an SDK tries a batch six times and then drops it, so that a server killed again before one of
-    them got through would lose what no server ever had.
+    Each of them, so that every kill comes in the midst of what each sends.
     """
     now = accepted()
     return all(
@@ -220,10 +219,14 @@ from tests.operations.test_otlp_servers import provider, run_agent
 
 
 class TellingExporter(OTLPSpanExporter):
-    # Flushing does not say whether a batch was dropped.
+    # Flushing does not say whether a batch was dropped. As one with a queue, and unlike that of the SDK, it does
+    # not drop one after six tries: how long a server takes to start on a busy machine is no matter here.
 
     def export(self, spans):
-        outcome = super().export(spans)
+        for _ in range(20):
+            outcome = super().export(spans)
+            if outcome.name == "SUCCESS":
+                break
         print(len(spans), outcome.name, flush=True)
         return outcome
 
@@ -255,15 +258,15 @@ def test_a_web_process_killed_again_and_again_loses_nothing_and_counts_nothing_t
             )
             for name in names
         }
-        until(partial(more_came, {}, exporters), timeout=120)
+        until(partial(more_came, {}, exporters))
     runs = len(names) * 12 * 8
     assert Trace.objects.count() < runs
     for _ in range(3):
         with web(live_database, port, log):
             # In the middle of it: something new has come, and more is on its way.
-            until(partial(more_came, accepted(), exporters), timeout=120)
+            until(partial(more_came, accepted(), exporters))
     with web(live_database, port, log):
-        said = [one.communicate(timeout=240) for one in exporters.values()]
+        said = [one.communicate(timeout=2 * PATIENCE) for one in exporters.values()]
     assert [one.returncode for one in exporters.values()] == [0] * len(names), said
     assert [out.splitlines() for out, _ in said] == [["32 SUCCESS"] * 12] * len(names), said
     settle()

@@ -21,8 +21,12 @@ from tests.operations.slo_setup import make_sli, make_slo, rows_of
 pytestmark = pytest.mark.django_db
 
 
+MINUTE = time.time() // 60 * 60 - 60
+"""One for all requests, whatever the clock does between them."""
+
+
 def seen(status: int = 200, seconds: float = 0.1, route: str = "/api/v1") -> SeenRequest:
-    return SeenRequest(time.time() // 60 * 60 - 60, "GET", route, status, seconds)
+    return SeenRequest(MINUTE, "GET", route, status, seconds)
 
 
 def test_requests_are_counted_by_minute_and_labels() -> None:

@@ -21,6 +21,7 @@ from operations.slo.services.record_samples import record_samples
 from operations.slo.services.slos import archive_slo, change_slo, create_slo
 from tests.children import run_children, start_child
 from tests.operations.slo_setup import sample
+from tests.processes import PATIENCE
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -259,7 +260,7 @@ def test_an_evaluation_that_is_killed_is_finished_by_the_next(many: str, heard: 
     assert child.stdout is not None
     assert child.stdout.readline() == "half\n"
     child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=30)
+    child.communicate(timeout=PATIENCE)
     assert (len(told()), SloCondition.objects.count()) == (50, 50)
     assert evaluate_slos(at=START + 2 * MINUTE).changed == 130
     assert len(told()) == 180

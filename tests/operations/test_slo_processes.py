@@ -24,7 +24,7 @@ from operations.slo.services.retention import remove_expired
 from operations.slo.services.slis import change_sli
 from operations.slo.services.slos import create_slo
 from tests.operations.slo_setup import make_slo, recent_hour, rows_of, valued
-from tests.processes import Child, kill_before
+from tests.processes import PATIENCE, Child, kill_before
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR = recent_hour(24)
@@ -194,7 +194,7 @@ def _exclude_meanwhile(child: Child) -> None:
 
 def _await_waiting(pid: int) -> None:
     """Until a process waits for a lock of this database."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with connection.cursor() as cursor:
             cursor.execute(

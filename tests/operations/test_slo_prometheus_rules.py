@@ -16,6 +16,7 @@ import pytest
 from operations.slo.domain.burn_alerts import rules_for
 from operations.slo.domain.prometheus_rules import EVENTS, GOOD, Exported, prometheus_rules
 from operations.slo.domain.windows import CalendarWindow, RollingWindow
+from tests.processes import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -42,7 +43,9 @@ def promtool() -> str:
 
 
 def _run(*command: str | Path) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=2 * PATIENCE
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -173,6 +176,8 @@ def test_prometheus_fires_the_rule_of_three_days_after_259_seconds(promtool: str
 
 def test_the_agreement_can_fail(promtool: str, tmp_path: Path) -> None:
     file = _test_file(tmp_path, 3600, 30, {3600: set(), 3900: set()})
-    done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [promtool, "test", "rules", str(file)], capture_output=True, text=True, timeout=2 * PATIENCE
+    )
     assert done.returncode == 1
     assert "1h_5m" in done.stdout + done.stderr

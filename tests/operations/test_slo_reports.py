@@ -24,6 +24,7 @@ from operations.slo.services.slos import create_slo
 from tests.children import run_children, start_child
 from tests.operations.slo_setup import sample
 from tests.operations.test_slo_api import Api
+from tests.processes import PATIENCE
 
 NOW = timezone.now()
 DAY = timedelta(days=1)
@@ -221,7 +222,7 @@ def test_reports_are_frozen_once_by_many_and_go_on_after_a_kill(live_database: s
     assert child.stdout is not None
     assert child.stdout.readline() == "half\n"
     child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=30)
+    child.communicate(timeout=PATIENCE)
     assert SloReport.objects.count() == 4
     finish = """
         from operations.slo.services.reports import freeze_due_reports

@@ -16,6 +16,7 @@ import pytest
 from agent_factory_site.common.services.api_keys import create_api_key
 from research.services.record_results import record_results
 from tests.common.callers import granian
+from tests.processes import PATIENCE
 
 from .results_world import expose, make_experiment, result
 
@@ -45,7 +46,7 @@ def sent(command: str, server: str, key: str) -> Any:
         else:
             url = word
     place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.netloc, timeout=60)
+    connection = http.client.HTTPConnection(place.netloc, timeout=PATIENCE)
     connection.request(method, f"{place.path}?{place.query}".rstrip("?"), body, headers)
     answer = connection.getresponse()
     assert answer.status == 200, answer.read()

@@ -26,7 +26,7 @@ from research.services.check_results import check_results
 from research.services.overrides import put_override
 from research.services.rebuild_results import recentre_sums
 from research.services.record_results import record_results
-from tests.processes import Child, run_all
+from tests.processes import PATIENCE, Child, run_all
 
 from .results_world import expose, make_experiment, result
 from .test_analysis_results import MEAN, drawn, fill, people
@@ -60,7 +60,7 @@ def _die(child: Child, statement: str, passed: int, work: Callable[[], object]) 
 
 def kill_before(statement: str, passed: int = 0, work: Callable[[], object] = analyse_due) -> None:
     child = Child(_die, statement, passed, work)
-    child.process.join(60)
+    child.process.join(PATIENCE)
     assert child.process.exitcode == -9, statement
 
 
@@ -193,7 +193,7 @@ def _record(child: Child, number: int) -> str:
 
 def _again(child: Child, work: Callable[[], object]) -> int:
     done = 0
-    while not child.spoken_to():
+    while not done or not child.spoken_to():
         work()
         done += 1
     return done

@@ -13,6 +13,7 @@ from agent_factory_site.common.services.api_keys import create_api_key
 from research.models import Assignment
 from research.services.flags import change_flag, create_flag
 from tests.common.callers import granian
+from tests.processes import PATIENCE
 
 from .experiment_setup import running
 
@@ -41,7 +42,7 @@ def test_flags_assignments_and_use(module: Any, live_database: str) -> None:
     )
     secret = create_api_key(name="agent", scopes=["assign"])[1]
     with granian("agent_factory_site.wsgi:application", live_database) as url:
-        flags = module.Flags(url, secret)
+        flags = module.Flags(url, secret, timeout=PATIENCE)
         found = flags.one("checkout", True)
         assert (found.value, found.variant, found.reason, found.error) == (False, "off", "STATIC", "")
         missing = flags.one("nothing/at all", 7)
@@ -61,7 +62,7 @@ def test_flags_assignments_and_use(module: Any, live_database: str) -> None:
         assert Assignment.objects.count() == 2
         change_flag(flag_id="checkout", changes={"default_variant": "on"})
         assert flags.all("u-1", country="DE")["checkout"].value is True
-        assert module.Flags(url, "af_wrong").one("checkout", "own").value == "own"
+        assert module.Flags(url, "af_wrong", timeout=PATIENCE).one("checkout", "own").value == "own"
     # The server is gone: what was served last, or the program's default.
     assert flags.all("u-1", country="DE")["checkout"].value is True
     gone = flags.one("checkout", "own")

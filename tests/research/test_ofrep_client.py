@@ -18,6 +18,7 @@ from agent_factory_site.common.services.api_keys import create_api_key
 from research.models import Assignment
 from research.services.flags import change_flag, create_flag
 from tests.common.callers import granian
+from tests.processes import PATIENCE
 
 from .experiment_setup import running
 
@@ -38,7 +39,7 @@ def secret(transactional_db: None) -> str:
 @pytest.fixture
 def client(server: str, secret: str) -> Iterator[Any]:
     headers = {"Authorization": f"Bearer {secret}"}
-    openfeature.set_provider(OFREPProvider(server, headers_factory=lambda: headers))
+    openfeature.set_provider(OFREPProvider(server, headers_factory=lambda: headers, timeout=PATIENCE))
     yield openfeature.get_client()
     openfeature.clear_providers()
 
@@ -126,7 +127,9 @@ def test_a_wrong_key_leaves_the_program_its_default(server: str) -> None:
         ({"X-API-Key": "af_nonsense"}, "unauthorized"),
         ({"X-API-Key": reader}, "forbidden"),
     ):
-        openfeature.set_provider(OFREPProvider(server, headers_factory=lambda headers=headers: headers))
+        openfeature.set_provider(
+            OFREPProvider(server, headers_factory=lambda headers=headers: headers, timeout=PATIENCE)
+        )
         found = openfeature.get_client().get_boolean_details("checkout", False)
         assert (found.value, found.error_code, found.error_message) == (False, ErrorCode.GENERAL, words)
     openfeature.clear_providers()
@@ -137,7 +140,7 @@ def test_all_flags_over_plain_http_and_304(server: str, secret: str) -> None:
     create_flag(body={"key": "checkout", "type": "boolean", "enabled": True})
 
     def post(**headers: str) -> Any:
-        connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=30)
+        connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=PATIENCE)
         body = json.dumps({"context": {"targetingKey": "u-1"}})
         sent = {"Content-Type": "application/json", "X-API-Key": secret, **headers}
         connection.request("POST", "/ofrep/v1/evaluate/flags", body, sent)

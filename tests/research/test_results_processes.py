@@ -8,6 +8,7 @@ from research.models import ArmSums, ResultEvent, UnitMetric
 from research.selectors.results import experiment_results
 from research.services.check_results import check_results
 from tests.children import run_children, start_child
+from tests.processes import PATIENCE
 from tests.research.results_world import expose, make_experiment
 
 EIGHT = """
@@ -71,7 +72,7 @@ def test_a_process_that_is_killed_leaves_whole_batches(live_database: str) -> No
         for _ in range(killed):
             assert child.stdout.readline() == "100\n"
         child.send_signal(signal.SIGKILL)
-        child.communicate(timeout=60)
+        child.communicate(timeout=PATIENCE)
         assert child.returncode == -signal.SIGKILL
         recorded = ResultEvent.objects.count()
         assert recorded >= 100 * killed

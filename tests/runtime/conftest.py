@@ -16,7 +16,7 @@ UP = ("up",)
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system started for the first time, shared by the tests of a module."""
-    system = System(tmp_path_factory.mktemp("up"))
+    system = System(tmp_path_factory.mktemp("up"), BEAT_LEASE_SECONDS="3600")
     try:
         yield system.wait_until_ready()
     finally:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,8 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tests.processes import until
+from tests.ports import free_port
+from tests.processes import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("web", "worker", "beat")
@@ -33,15 +33,9 @@ record = IdempotencyRecord.objects.create(
     principal="test", key="test", fingerprint="", created_at=long_ago, locked_until=long_ago
 )
 current_app.send_task("common.prune_idempotency_records")
-until(lambda: not IdempotencyRecord.objects.filter(pk=record.pk).exists(), timeout=30)
+until(lambda: not IdempotencyRecord.objects.filter(pk=record.pk).exists())
 print("done")
 """
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def environment(folder: Path, **extra: str) -> dict[str, str]:
@@ -59,7 +53,7 @@ def manage(*arguments: str, folder: Path, **extra: str) -> subprocess.CompletedP
         env=environment(folder, **extra),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE,
     )
 
 
@@ -79,7 +73,7 @@ class Browser:
 
     def ask(self, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> Answer:
         sent = {"Cookie": "; ".join(f"{name}={morsel.value}" for name, morsel in self.cookies.items())}
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
             connection.request(method, path, body or None, sent | dict(headers or {}))
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
@@ -130,7 +124,7 @@ class System:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, pattern: str, after: int = 0, timeout: float = 60) -> re.Match[str]:
+    def wait_for(self, pattern: str, after: int = 0, timeout: float = PATIENCE) -> re.Match[str]:
         """The first line, from line number ``after`` on, in which ``pattern`` is found."""
 
         def found() -> re.Match[str] | None:
@@ -177,8 +171,8 @@ class System:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop it as a user would; its exit status."""
         self.process.send_signal(number)
-        status = self.process.wait(60)
-        self._reader.join(60)
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
         return status
 
     def close(self) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import PATIENCE
+
 from .system import ROOT
 
 pytestmark = pytest.mark.once
@@ -64,7 +66,7 @@ class Checkout:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
 
     def lend_uv(self) -> None:

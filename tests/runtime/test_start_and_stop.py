@@ -25,7 +25,7 @@ def test_a_signal_stops_everything_and_the_next_start_needs_no_password(start: S
     groups = list(first.pids().values())
     assert all(group_members(group) for group in groups)
     assert first.stop(signal.SIGINT) == 0
-    assert gone(groups)()
+    until(gone(groups))
     assert first.lines[-1] == "up     | stopped"
     assert sorted(path.name for path in first.runtime.iterdir()) == ["broker", "up.lock"]
 
@@ -33,7 +33,7 @@ def test_a_signal_stops_everything_and_the_next_start_needs_no_password(start: S
     assert "one-time password" not in second.output
     groups = list(second.pids().values())
     assert second.stop(signal.SIGTERM) == 0
-    assert gone(groups)()
+    until(gone(groups))
 
 
 def test_a_killed_supervisor_leaves_nothing_that_lasts(start: Start) -> None:
@@ -50,7 +50,7 @@ def test_a_killed_supervisor_leaves_nothing_that_lasts(start: Start) -> None:
     second = start()
     second.wait_for(r"up +\| ending what was left behind: beat")
     second.wait_until_ready()
-    assert gone([pids["beat"]])()
+    until(gone([pids["beat"]]))
 
 
 def test_tasks_go_through_a_folder_where_the_broker_cannot_run(start: Start, tmp_path: Path) -> None:

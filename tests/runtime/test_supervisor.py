@@ -135,7 +135,7 @@ def test_leftovers_are_ended_by_group_even_without_their_leader(tmp_path: Path) 
     said: list[str] = []
     processes.end_leftovers(said.append)
     assert said == ["ending what was left behind: web"]
-    assert gone([leader.pid])()
+    until(gone([leader.pid]))
     leader.stdout.close()
 
 

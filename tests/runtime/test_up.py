@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 from redis import ConnectionError, Redis
 
-from tests.processes import until
+from tests.processes import PATIENCE, until
 
 from .system import PROGRAMS, System, group_members, manage
 
@@ -98,10 +98,10 @@ def test_a_one_time_password_leads_to_the_form_that_replaces_it(running: System)
 def test_the_worker_does_what_others_send(running: System) -> None:
     name = worker_name(running)
     client = broker(running)
-    assert client.control.ping(destination=[name], timeout=30, limit=1) == [{name: {"ok": "pong"}}]
+    assert client.control.ping(destination=[name], timeout=PATIENCE, limit=1) == [{name: {"ok": "pong"}}]
     running.does_a_task()
     # Sent by beat alone.
-    inspect = client.control.inspect(destination=[name], timeout=30, limit=1)
+    inspect = client.control.inspect(destination=[name], timeout=PATIENCE, limit=1)
     until(lambda: inspect.stats()[name]["total"].get("common.dispatch_outbox", 0) > 0)
 
 
@@ -136,14 +136,14 @@ def test_a_killed_program_is_started_again(running: System, name: str) -> None:
     new = running.kill_program(name)
     assert new != old
     # What the killed program had started is gone as well.
-    assert group_members(old) == []
+    until(lambda: group_members(old) == [])
     if name == "web":
         until(running.answers)
     elif name == "worker":
         running.wait_for(r"worker-\S+ ready", after=line)
     else:
-        # At once, not after the lease of the dead one has run out: it is the same holder.
-        running.wait_for(r"beat: ticking as", after=line, timeout=25)
+        # Not after the lease of the dead one has run out, which takes an hour here: it is the same holder.
+        running.wait_for(r"beat: ticking as", after=line)
 
 
 def test_tasks_go_on_after_the_broker_was_killed(running: System) -> None:

