@@ -42,6 +42,8 @@ STATE_COLOURS = {
     "running": "info",
     "interrupted": "warning",
     "succeeded": "success",
+    "rows rejected": "warning",
+    "all rows rejected": "danger",
     "failed": "danger",
 }
 MOST_REJECTS_SHOWN = 20
@@ -118,7 +120,7 @@ class CostImportAdmin(ReadOnlyAdmin):
 
     @display(description="State", label=STATE_COLOURS)
     def state_label(self, item: CostImport) -> str:
-        return str(item.state)
+        return item.outcome
 
     @display(description="Progress")
     def progress(self, item: CostImport) -> SafeString | str:

@@ -143,7 +143,9 @@ class SumsSchema(serializers.Serializer):
     """Sums over events."""
 
     amount = serializers.CharField(help_text=AMOUNT)
-    events = serializers.IntegerField()
+    events = serializers.IntegerField(
+        help_text="Rows of the kind charge, those that were taken back included; credits and corrections are none."
+    )
     unpriced = serializers.IntegerField(help_text="Events without a price, which the amount leaves out.")
     usage = UsageSchema()
 

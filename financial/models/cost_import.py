@@ -79,3 +79,10 @@ class CostImport(AuditedModel):
 
     def __str__(self) -> str:
         return f"{self.file_name} ({self.profile})"
+
+    @property
+    def outcome(self) -> str:
+        """The state for people, who would take a file of which nothing was recorded for imported."""
+        if self.state != self.State.SUCCEEDED or not self.rejected:
+            return str(self.state)
+        return "all rows rejected" if self.rejected == self.rows else "rows rejected"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -69,6 +70,32 @@ def test_rejected_rows_are_shown_with_their_reasons_and_downloaded(writer: Clien
     assert response["Content-Disposition"] == 'attachment; filename="november.csv.rejects.jsonl"'
     rejects = [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]  # type: ignore[attr-defined]
     assert [reject["line"] for reject in rejects] == [3]
+
+
+def test_what_came_of_the_rows_is_said_beside_the_file(writer: Client) -> None:
+    head, first, second, third = ROWS.splitlines(keepends=True)
+    for rows, words, tone in (
+        ([first, third], "succeeded", "good"),
+        ([first, second], "rows rejected", "warn"),
+        ([second], "all rows rejected", "bad"),
+    ):
+        row = upload(writer, head + "".join(rows))
+        assert row.job is not None
+        run_job(job_id=row.job.pk)
+        row.refresh_from_db()
+        assert (row.state, row.outcome) == ("succeeded", words)
+        for page in ("/admin/", f"{LIST}{row.pk}/change/"):
+            assert (
+                f'<span class="af-badge af-badge-{tone}">{words}</span>' in writer.get(page).content.decode()
+            )
+        assert words in writer.get(LIST).content.decode()
+        row.delete()
+
+
+def test_the_way_to_an_import_spells_the_name_of_its_file_as_it_is(writer: Client) -> None:
+    page = writer.get(f"{LIST}{upload(writer).pk}/change/").content.decode()
+    way = re.findall(r'<a href="([^"]+)" class="align-middle[^>]*>\s*([^<]*?)\s*</a>', page)
+    assert [words for _, words in way] == ["Money", "Cost imports", "november.csv (generic)"]
 
 
 def test_rejects_outside_of_our_folder_are_not_served(writer: Client, tmp_path: object) -> None:

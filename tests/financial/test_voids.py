@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from django.db.models import Sum
 
 from financial.domain.cost_input import Correction, CostInput, UsageInput
 from financial.models import CostEvent, CostRollupDay
+from financial.selectors.breakdown import cost_breakdown
 from financial.selectors.run_costs import RunCost, run_costs
 from financial.services.price_overrides import set_price_override
 from financial.services.record_costs import record_costs
@@ -63,6 +64,18 @@ def test_nothing_is_left_of_a_charge_that_is_taken_back(model: str) -> None:
     )
     assert row.unpriced == (-1 if model == "nobody-sells-this" else 0)
     assert not verify_ledger().findings.counts
+
+
+@pytest.mark.parametrize("minutes", [60, 14], ids=["rollups", "rows"])
+def test_breakdowns_count_the_rows_of_charges_whatever_became_of_them(minutes: int) -> None:
+    void_charges(reasons={charged(): "It was another's."})
+    charged("c-2")
+    # A quarter hour that the range cuts through is read from rows.
+    end = NOON + timedelta(minutes=minutes)
+    found = cost_breakdown(start=NOON, end=end, zone=UTC, group_by=["model"])
+    for sums_of in (found.total, found.groups[0].sums):
+        assert (sums_of.events, sums_of.unpriced, sums_of.usage[0]) == (2, 0, 1000)
+        assert sums_of.amount == CostEvent.objects.get(event_id="c-2").base_amount
 
 
 def test_a_charge_is_taken_back_once() -> None:
