@@ -94,7 +94,7 @@ def experiment_page(experiment: Experiment, *, asked: Mapping[str, str], now: da
         "chart_small": exposure_chart(data, now, width=460) if data.phase is not None else None,
         "chart_days": _days(data, now) if data.phase is not None else [],
         "results": None if data.phase is None else results_context(found, view),
-        "metrics": [_metric(one) for one in results.metrics if one.metric.key in page.keys],
+        "metrics": [_metric(one) for one in found.metrics if one.metric.key in page.keys],
         "metric_page": page if len(page.keys) < page.total else None,
         "judges": _judges(results),
         "analysis": _analysis(experiment),

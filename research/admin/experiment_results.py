@@ -102,6 +102,7 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
         "metric_page": page if view.metric is None and len(page.keys) < page.total else None,
         "json": export + view.query(metric=None, by=None, page=None),
         "csv": export + view.query(metric=None, by=None, page=None, format="csv"),
+        "segments_csv": export + view.query(metric=None, by=None, page=None, format="csv", segment="all"),
         "key": key,
         "forest": forest(found, shown, width=960),
         "forest_small": forest(found, shown, width=460),
@@ -137,7 +138,7 @@ def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _baseline_value(found: AnalysedResults, metric: Metric) -> float | None:
-    rows = {result.metric.key: result for result in found.results.metrics}
+    rows = {result.metric.key: result for result in found.metrics}
     return rows[metric.key].arms[0].estimate
 
 

@@ -54,7 +54,8 @@ class ResultsQuery(StrictSerializer):
         required=False,
         max_length=220,
         help_text="covariate:none, covariate:low, covariate:high, day:<date>, or attribute:<name>=<value> with an "
-        "attribute of the experiment's analysis. Comparisons and arms of metrics are then those within it.",
+        "attribute of the experiment's analysis. Comparisons and arms of metrics are then those within it. With "
+        "format=csv also all: lines of all units, then of every segment.",
     )
 
     format = serializers.ChoiceField(

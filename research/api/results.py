@@ -24,7 +24,7 @@ from research.domain.pair_input import PairSet
 from research.domain.result_input import ResultInput, ResultItem, decode, decode_result
 from research.domain.statistics.health import Balance
 from research.models import Analysis, PairedResult
-from research.selectors.analysis import AnalysedResults, analysed_results
+from research.selectors.analysis import AnalysedResults, analysed_results, segmented_results, segments_of
 from research.selectors.arm_data import health_of
 from research.selectors.experiments import find_experiment
 from research.selectors.pairs import paired_results
@@ -39,6 +39,7 @@ from .results_csv import results_csv
 WRITE: Final = ("research:write", "ingest")
 MAX_BATCH: Final = 10_000
 MAX_BODY: Final = 16 * 1024 * 1024
+ALL_SEGMENTS: Final = "all"
 _STATES: Final = (CONFLICT, NOT_EXPOSED, OUTSIDE)
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _pairs: Final = msgspec.json.Decoder(PairSet)
@@ -61,16 +62,16 @@ class ResultsView(ApiView):
     )
     def get(self, request: Request, experiment: str) -> HttpResponseBase:
         query = validated_query(schemas.ResultsQuery, request)
-        found = analysed_results(
-            experiment,
-            query.get("phase"),
-            engine=query.get("engine"),
-            alpha=query.get("alpha"),
-            segment=query.get("segment"),
-        )
-        if query.get("format") == "csv":
-            return results_csv(rendered(found))
-        return Response(rendered(found))
+        as_csv = query.pop("format", "json") == "csv"
+        segment, phase = query.pop("segment", None), query.pop("phase", None)
+        if segment != ALL_SEGMENTS:
+            found = analysed_results(experiment, phase, segment=segment, **query)
+            return results_csv([rendered(found)]) if as_csv else Response(rendered(found))
+        if not as_csv:
+            raise Invalid.field_error(
+                "?segment", "csv_only", "All segments at once are a CSV: add format=csv."
+            )
+        return results_csv([rendered(each) for each in segmented_results(experiment, phase, **query)])
 
     @extend_schema(
         operation_id="record_results",
@@ -212,11 +213,7 @@ def rendered(analysed: AnalysedResults) -> dict[str, Any]:
         "guardrails": judged["guardrails"],
         "power": judged.get("power", []),
         "metrics": [
-            {
-                **_metric(each, judged["comparisons"].get(each.metric.key, [])),
-                **_within(judged, each.metric.key),
-            }
-            for each in found.metrics
+            _metric(each, judged["comparisons"].get(each.metric.key, [])) for each in analysed.metrics
         ],
         "analysis": None if analysed.analysis is None else analysis_json(analysed.analysis),
         "looks": {
@@ -258,19 +255,11 @@ def analysis_json(row: Analysis) -> dict[str, Any]:
         "id": str(row.pk),
         "as_of": row.as_of.isoformat(),
         "method_version": row.method_version,
-        "segments": [
-            *sorted(row.inputs["segments"]),
-            *(name for name, _ in row.inputs.get("attributes", ())),
-        ],
+        "segments": segments_of(row),
         "caps": row.inputs["caps"],
         "information": row.result["information"],
         "over_time": row.result["over_time"],
     }
-
-
-def _within(judged: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    """The arms of a segment, in the place of the whole ones."""
-    return {"arms": judged["arms"][metric]} if "arms" in judged else {}
 
 
 def _metric(result: MetricResult, compared: list[dict[str, Any]]) -> dict[str, Any]:

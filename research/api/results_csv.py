@@ -19,17 +19,24 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-def results_csv(rendered: Mapping[str, Any]) -> HttpResponse:
-    """The file of what ``results.rendered`` answers; an empty cell is unknown, numbers have all their digits."""
+def results_csv(answers: Sequence[Mapping[str, Any]]) -> HttpResponse:
+    """The file of what ``results.rendered`` answers of one experiment, once or for several segments; an empty cell is
+    unknown, numbers have all their digits.
+    """
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\r\n")
     write.writerow(COLUMNS)
-    for metric in rendered["metrics"]:
-        arms = {arm["variant"]: arm for arm in metric["arms"]}
-        for one in metric["comparisons"]:
-            write.writerow(_cells(rendered, metric, arms, one))
+    for rendered in answers:
+        for metric in rendered["metrics"]:
+            arms = {arm["variant"]: arm for arm in metric["arms"]}
+            for one in metric["comparisons"]:
+                if len(answers) > 1 and one["undefined"] == "not_analysed":
+                    # Days are of the primary metric alone.
+                    continue
+                write.writerow(_cells(rendered, metric, arms, one))
     response = HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{rendered["experiment"]}-results.csv"'
+    name = "segments" if len(answers) > 1 else "results"
+    response["Content-Disposition"] = f'attachment; filename="{answers[0]["experiment"]}-{name}.csv"'
     return response
 
 

@@ -155,27 +155,6 @@ def power_json(results: Sequence[MetricResult], settings: Settings) -> list[dict
     ]
 
 
-def estimates_json(judged: Judged) -> dict[str, Any]:
-    """The arms of every metric by themselves, as the results have them."""
-    return {
-        result.metric.key: [
-            {
-                "variant": arm.variant,
-                "n": arm.n,
-                "estimate": finite(arm.estimate),
-                "sd": finite(arm.sd),
-                "undefined": Undefined("empty_arm").text
-                if not arm.n
-                else Undefined("one_unit").text
-                if arm.n == 1
-                else None,
-            }
-            for arm in result.arms
-        ]
-        for result in judged.results
-    }
-
-
 def judged_json(judged: Judged) -> dict[str, Any]:
     """Everything an engine says of an experiment; ``comparisons`` by metric."""
     return {

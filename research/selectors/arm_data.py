@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
+from research.domain.analysis_json import finite
 from research.domain.analysis_rules import Measure, needs_units
 from research.domain.statistics.health import Balance, covariate_balance, double_exposure
 from research.domain.statistics.results import ArmData
@@ -14,7 +17,7 @@ from research.domain.statistics.verdict import Health, Progress
 from research.models import Experiment, Metric
 
 from .result_rules import running_periods
-from .results import PhaseData
+from .results import ArmResult, PhaseData, arm_result
 
 
 def measured(metric: Metric) -> Measured:
@@ -46,6 +49,29 @@ def live_measures(data: PhaseData) -> list[Measure]:
             )
         found.append(Measure(measured(metric), names, arms))
     return found
+
+
+def arms_json(metrics: Sequence[Metric], measures: Sequence[Measure]) -> dict[str, list[dict[str, Any]]]:
+    """The arms by metric that ``measures`` compare, as fields of ``ArmResult``, in the order of ``metrics``."""
+    return {
+        metric.key: [asdict(one) for one in _arms(metric, measure)]
+        for metric, measure in zip(metrics, measures, strict=True)
+    }
+
+
+def _arms(metric: Metric, measure: Measure) -> list[ArmResult]:
+    if measure.arms is None:
+        return [
+            ArmResult(variant, 0, None, None, Undefined("not_analysed").text) for variant in measure.variants
+        ]
+    return [_arm(metric, arm) for arm in measure.arms]
+
+
+def _arm(metric: Metric, arm: ArmData) -> ArmResult:
+    if arm.quantile is not None and arm.quantile.units:
+        return ArmResult(arm.variant, arm.quantile.units, finite(arm.quantile.estimate), None, None)
+    found = arm_result(metric, arm.variant, arm.moments, {})
+    return ArmResult(found.variant, found.n, finite(found.estimate), finite(found.sd), found.undefined)
 
 
 def health_of(data: PhaseData) -> Health:

@@ -233,11 +233,12 @@ def _metric_result(metric: Metric, data: PhaseData) -> MetricResult:
     arms = []
     for variant in data.variants:
         key = metric.pk, variant.pk
-        arms.append(_arm_result(metric, variant.key, data.moments[key], data.counts.get(key, {})))
+        arms.append(arm_result(metric, variant.key, data.moments[key], data.counts.get(key, {})))
     return MetricResult(metric, arms)
 
 
-def _arm_result(metric: Metric, variant: str, arm: Moments, counts: Mapping[int, int]) -> ArmResult:
+def arm_result(metric: Metric, variant: str, arm: Moments, counts: Mapping[int, int]) -> ArmResult:
+    """A metric in an arm from the sums of its units; of a quantile from ``counts`` of ranges of values."""
     if not arm.n:
         return ArmResult(variant, 0, None, None, Undefined("empty_arm").text)
     if metric.kind == QUANTILE:

@@ -27,7 +27,7 @@ from research.domain.statistics.verdict import breaches
 from research.domain.unit_table import far_off
 from research.models import Analysis, AnalysisSegment, Experiment, Look
 from research.selectors.analysis import stopped_arms
-from research.selectors.arm_data import health_of, measured, progress_of
+from research.selectors.arm_data import arms_json, health_of, measured, progress_of
 from research.selectors.experiments import find_experiment, get_experiment
 from research.selectors.results import PhaseData, phase_data
 from research.selectors.unit_arms import UnitArms, read_arms
@@ -103,9 +103,7 @@ def analyse_experiment(*, experiment: UUID | str, tick: Tick = lambda: None) -> 
         data = phase_data(get_experiment(pk))
         units = read_arms(data, tick)
         health, progress_ = health_of(data), progress_of(data)
-    measures = [
-        Measure(measured(metric), units.variants, units.metrics[metric.key]) for metric in data.metrics
-    ]
+    measures = _measures(data, units)
     stopped = stopped_arms(data)
 
     def judged_at(looks: tuple[float, ...], *, final: bool, taken: Sequence[Look] = ()) -> Judged:
@@ -116,6 +114,10 @@ def analyse_experiment(*, experiment: UUID | str, tick: Tick = lambda: None) -> 
     row = retry_conflicts(lambda: _store(data, units, judged_at, stopped))
     _act(data, judged_at((), final=False))
     return row
+
+
+def _measures(data: PhaseData, units: UnitArms) -> list[Measure]:
+    return [Measure(measured(metric), units.variants, units.metrics[metric.key]) for metric in data.metrics]
 
 
 def _off_centre(data: PhaseData) -> bool:
@@ -212,6 +214,7 @@ def _result(data: PhaseData, units: UnitArms, judged: Judged, fraction: float | 
     srm = data.srm
     return {
         **judged_json(judged),
+        "arms": arms_json(data.metrics, _measures(data, units)),
         "srm": {"p_value": srm.p_value, "ok": srm.ok},
         "information": fraction,
         "over_time": None

@@ -188,7 +188,7 @@ def test_few_units_and_no_look_yet_are_said() -> None:
     found = compare(MEAN, a, b, Settings(engine="sequential"))
     assert (found.undefined, found.interval, found.p_value) == ("too_few_units", None, None)
     assert found.text == (
-        "t differs from c by +5.5, but nothing can be said about chance: "
+        "t differs from c by +5.5 so far, but nothing can be said about chance: "
         "an arm has fewer units than the sequential method needs."
     )
     assert compare(MEAN, a, b, Settings(engine="group_sequential")).undefined == "no_look"

@@ -10,6 +10,7 @@ from research.domain.statistics.comparison import compare_all, correct
 from research.domain.statistics.health import Balance, DoubleExposure
 from research.domain.statistics.moments import Moments
 from research.domain.statistics.results import ArmData, Metric, MetricResult, Settings
+from research.domain.statistics.spending import Spending
 from research.domain.statistics.srm import SampleRatio, sample_ratio
 from research.domain.statistics.verdict import Health, Progress, Verdict, breaches, decide, units_needed
 
@@ -164,3 +165,47 @@ def test_a_few_units_breach_nothing_and_may_still_prove_a_margin() -> None:
     arms = [ArmData(v, Moments(20, mean, 0.0, 1.0)) for v, mean in (("a", 1.0), ("b", 1.1), ("c", 9.0))]
     made = compare_all(metric, arms, Settings(engine="fixed")).comparisons
     assert [one.guardrail.state for one in made] == ["held", "open"]  # type: ignore[union-attr]
+
+
+def test_a_design_of_looks_waits_for_its_own_units() -> None:
+    """Those of the fixed horizon, times what looking costs (1.02 and 1.23 for five looks; Jennison & Turnbull 2000)."""
+    needed = {}
+    for name in ("obrien_fleming", "pocock"):
+        settings = Settings(engine="group_sequential", looks=(0.8,), planned_looks=5, spending=Spending(name))
+        one = _results({"a": 400, "b": 404}, {"a": 1.0, "b": 1.0}, settings, n=2000)[0].comparisons[0]
+        needed[name] = units_needed(one, settings)
+    fixed = Settings(engine="fixed")
+    one = _results({"a": 400, "b": 404}, {"a": 1.0, "b": 1.0}, fixed, n=2000)[0].comparisons[0]
+    alone = units_needed(one, fixed)
+    assert alone is not None
+    assert needed["obrien_fleming"] == pytest.approx(1.02 * alone, rel=0.01)
+    assert needed["pocock"] == pytest.approx(1.22 * alone, rel=0.01)
+
+
+def test_between_looks_nothing_is_given_up_and_after_the_last_one_all_that_has_not_shown() -> None:
+    # More units than a fixed horizon would need, fewer than five looks by Pocock's boundaries.
+    settings = Settings(engine="group_sequential", looks=(0.9,), planned_looks=5, spending=Spending("pocock"))
+    results = _results({"a": 1400, "b": 1405}, {"a": 1.0, "b": 1.0}, settings, n=7000)
+    found = decide(results, CLEAN, replace(LATE, units=14_000), settings)
+    assert found.code == "keep_running"
+    assert found.more_units is not None
+    last = replace(settings, looks=(0.9, 0.95), final_look=True)
+    results = _results({"a": 1400, "b": 1405}, {"a": 1.0, "b": 1.0}, last, n=7000)
+    found = decide(results, CLEAN, replace(LATE, units=14_000), last)
+    assert (found.code, found.text) == (
+        "roll_back",
+        "Stay with a: b has not been shown to be better by the last look.",
+    )
+
+
+def test_one_unit_more_is_one_unit() -> None:
+    settings = Settings(engine="fixed")
+    for n in range(6200, 6600):
+        results = _results({"a": 1300, "b": 1301}, {"a": 1.0, "b": 1.0}, settings, n=n)
+        total = units_needed(results[0].comparisons[0], settings)
+        assert total is not None
+        if total - 2 * n == 1:
+            break
+    found = decide(results, CLEAN, replace(LATE, units=2 * n), settings)
+    assert found.more_units == 1
+    assert "; about 1 more unit, about 1 day." in found.text

@@ -10,6 +10,7 @@ from typing import Literal
 from scipy.special import ndtri
 
 from .health import Balance, DoubleExposure
+from .look_power import drift_for_power
 from .noninferiority import Guardrail
 from .results import Comparison, MetricResult, Settings
 from .sequential import critical_value
@@ -75,7 +76,7 @@ def decide(
     and every margin shown to be kept; the corrected primary metric better; the minimum runtime; and for the
     fixed horizon the number of units its mde asks for, as its p-value counts only then. Roll back when no
     arm is left that could ship: breached, worse, or without the effect asked for after all units that would
-    show it.
+    show it, or after the last look.
     """
     if not progress.started or not progress.units:
         return Verdict("not_started", "The experiment has no exposed units yet.")
@@ -106,6 +107,9 @@ def decide(
                 f"{one.variant} has the units that would show the effect asked for, and has not shown it"
             )
             continue
+        if one.outcome == "undecided" and settings.engine == "group_sequential" and settings.final_look:
+            lost.append(f"{one.variant} has not been shown to be better by the last look")
+            continue
         open_ = _open(one, results, settings, progress)
         if open_:
             waiting += open_
@@ -129,9 +133,9 @@ def units_needed(one: Comparison, settings: Settings) -> int | None:
     """Units of both arms at which the interval would exclude zero with the settings' power, at the present
     spread and split.
 
-    ``(c + z_power) SE = target`` with c the critical value of the engine there (at the unadjusted alpha; the
-    last boundary of a group sequential design is taken as the fixed one), and the target the mde, without
-    one the effect seen so far. None where that is not known.
+    ``(c + z_power) SE = target`` with c the critical value of the engine there, at the unadjusted alpha; of a group
+    sequential design ``drift SE = target``, drift being the mean of z with which one of its looks crosses with the
+    power. The target is the mde, without one the effect seen so far. None where that is not known.
     """
     if (
         one.arms is None
@@ -148,7 +152,10 @@ def units_needed(one: Comparison, settings: Settings) -> int | None:
     now = base.n + treated.n
     spread = (base.error + treated.error) * now
     extra, critical = float(ndtri(settings.power)), -float(ndtri(settings.alpha / 2))
-    total = spread * ((critical + extra) / target) ** 2
+    reach = critical + extra
+    if settings.engine == "group_sequential":
+        reach = drift_for_power(settings.planned_looks, settings.alpha, settings.power, settings.spending)
+    total = spread * (reach / target) ** 2
     if settings.engine == "sequential":
         for _ in range(60):
             reach = critical_value(max(60.0, total), settings.alpha, settings.tuning_n) + extra
@@ -233,7 +240,7 @@ def _keep_running(
         days = max(left, days or 0)
     text = "Keep running: " + "; ".join(dict.fromkeys(waiting))
     if more:
-        text += f"; about {more:,} more units"
+        text += f"; about {more:,} more unit{'s' if more > 1 else ''}"
     if days:
         text += (
             f", about {days} day{'s' if days > 1 else ''}"

@@ -32,10 +32,11 @@ def comparison_text(one: Comparison) -> str:
         why = WORDS[one.undefined] if one.undefined else "there is no interval"
         if one.effect is None:
             return f"No comparison of {one.variant} with {one.baseline}: {why}."
-        return (
-            f"{one.variant} differs from {one.baseline} by {number(one.effect)}, "
-            f"but nothing can be said about chance: {why}."
-        )
+        if not one.effect:
+            found = f"{one.variant} and {one.baseline} do not differ so far"
+        else:
+            found = f"{one.variant} differs from {one.baseline} by {number(one.effect)} so far"
+        return f"{found}, but nothing can be said about chance: {why}."
     assert one.effect is not None
     level = f"{(1 - one.alpha) * 100:.4g} %"
     said = {
