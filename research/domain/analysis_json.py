@@ -139,6 +139,16 @@ def seen_at(looks: Sequence[Mapping[str, Any] | None]) -> dict[tuple[str, str], 
     return {key: tuple(points) for key, points in found.items() if len(points) == len(looks)}
 
 
+def tails_of(comparisons: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[tuple[str, str], float]:
+    """The p-values of ``judged_json``'s comparisons, by metric and variant."""
+    return {
+        (metric, one["variant"]): one["p_value"]
+        for metric, compared in comparisons.items()
+        for one in compared
+        if one["p_value"] is not None
+    }
+
+
 def power_json(results: Sequence[MetricResult], settings: Settings) -> list[dict[str, Any]]:
     """What can be seen by now, see :func:`power_so_far`."""
     return [

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
 from agent_factory_site.common.db.snapshot import snapshot
 from agent_factory_site.common.errors import Invalid
 from research.domain.analysis_inputs import arms_of
-from research.domain.analysis_json import judged_json, seen_at, verdict_json
+from research.domain.analysis_json import judged_json, seen_at, tails_of, verdict_json
 from research.domain.analysis_rules import Measure, judge, settings_of
 from research.domain.looks import next_planned
 from research.domain.segments import PREFIX, attribute_of
-from research.domain.statistics.look_paths import LookPoint
 from research.domain.statistics.results import Settings
 from research.domain.statistics.values import Engine
 from research.domain.statistics.verdict import Health, Progress, decide
@@ -151,10 +150,13 @@ def _whole(read: _Read) -> AnalysedResults:
     last = read.looks[-1]
     judged: dict[str, Any] = last.analysis.result
     if read.alpha not in (None, judged["alpha"]):
-        seen = seen_at([look.analysis.result.get("look") for look in read.looks])
+        settings = replace(
+            _look_settings(read),
+            seen=seen_at([look.analysis.result.get("look") for look in read.looks]),
+            tails=tails_of(judged["comparisons"]),
+        )
         measures = _stored_measures(data, last.analysis.inputs.get("metrics", {}))
-        arms = arms_json(data.metrics, measures)
-        judged = {**_judged(read, measures, _look_settings(read, seen)), "arms": arms}
+        judged = {**_judged(read, measures, settings), "arms": arms_json(data.metrics, measures)}
     # What a look saw stays, but an experiment found to be ill since is not shipped by it.
     return _analysed(read, _if_healthy(read, judged))
 
@@ -162,7 +164,7 @@ def _whole(read: _Read) -> AnalysedResults:
 def _within(read: _Read, segment: str, inputs: Mapping[str, Any]) -> AnalysedResults:
     """The units of a segment, ``inputs`` being its arms by metric; by looks it goes by the clock of all."""
     measures = _stored_measures(read.data, inputs)
-    settings = _look_settings(read, None) if read.at_look else read.settings
+    settings = _look_settings(read) if read.at_look else read.settings
     judged = {**_judged(read, measures, settings), "arms": arms_json(read.data.metrics, measures)}
     return _analysed(read, _if_healthy(read, judged) if read.at_look else judged, segment)
 
@@ -176,8 +178,8 @@ def _if_healthy(read: _Read, judged: dict[str, Any]) -> dict[str, Any]:
     return {**judged, "verdict": verdict_json(now)} if now.code == "unhealthy" else judged
 
 
-def _look_settings(read: _Read, seen: Mapping[tuple[str, str], tuple[LookPoint, ...]] | None) -> Settings:
-    """The looks taken, as the last of them was asked."""
+def _look_settings(read: _Read) -> Settings:
+    """The looks taken, as the last of them was asked; all comparisons by their clock."""
     last = read.looks[-1]
     return settings_of(
         last.analysis.settings,
@@ -185,7 +187,6 @@ def _look_settings(read: _Read, seen: Mapping[tuple[str, str], tuple[LookPoint, 
         alpha=read.alpha,
         looks=tuple(look.fraction for look in read.looks),
         final=last.final,
-        seen=seen,
     )
 
 

@@ -93,6 +93,18 @@ def test_a_margin_is_a_dashed_line_and_within_the_scale() -> None:
     assert "stroke-dasharray" not in draw(UNKNOWN, margin=-20)
 
 
+def test_where_words_stand_above_their_interval_a_margin_stays_clear_of_them() -> None:
+    svg = draw(BETTER, BETTER, width=460, margin=-20)
+    line = re.search(r'd="([^"]*)"[^>]*stroke-dasharray', svg)
+    assert line is not None
+    spans = re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", line[1])
+    assert len(spans) == 2
+    words = [float(y) for y in re.findall(r'<text[^>]*y="([\d.]+)"[^>]*text-anchor="end"', svg)]
+    assert len(words) == 2
+    for (start, end), at in zip(spans, words, strict=True):
+        assert at < float(start) < float(end)
+
+
 def test_each_group_has_a_scale_of_its_own_and_all_share_the_line_of_no_effect() -> None:
     groups = [
         EffectGroup("a", [BETTER], STYLE),

@@ -78,7 +78,8 @@ def test_at_a_look_arms_are_those_of_the_look() -> None:
     analyse_experiment(experiment=row.pk)
     assert Look.objects.get().number == 1
     add(row, 30, 31, {arm: np.full(400, 500.0) for arm in values})
-    for query in ("", "?alpha=0.01"):
+    tails = set()
+    for query in ("", "?alpha=0.01", "?alpha=0.2"):
         answer = answered(query)
         rating = metric(answer, "rating")
         assert answer["units"] == dict.fromkeys(ARMS, 31)
@@ -86,6 +87,9 @@ def test_at_a_look_arms_are_those_of_the_look() -> None:
         low, high = (arm["estimate"] for arm in rating["arms"])
         assert (low, high) == pytest.approx([values[arm][:30].mean() for arm in ARMS], rel=1e-12)
         assert rating["comparisons"][0]["effect"] == pytest.approx(high - low, rel=1e-9)
+        tails.add(rating["comparisons"][0]["p_value"])
+    # What alpha it is held against changes no p-value.
+    assert len(tails) == 1
     assert [arm["n"] for arm in metric(answered("?engine=fixed"), "rating")["arms"]] == [31, 31]
 
 

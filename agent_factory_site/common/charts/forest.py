@@ -22,6 +22,7 @@ GAP: Final = 12
 ROW: Final = 26
 TALL_ROW: Final = 42
 """Where there is no room beside the plot, the words of a row stand above it."""
+WORDS_HIGH: Final = 20
 WIDE_FROM: Final = 640
 MOST_LABEL: Final = 170.0
 
@@ -129,10 +130,20 @@ def _group(
         parts += _axis(plot, group, top + HEAD, floor, width)
         if group.margin is not None:
             x = number(plot.x(group.margin))
+            # Words above their interval stay clear of it.
+            spans = (
+                [
+                    (top + HEAD + place * height + WORDS_HIGH, top + HEAD + (place + 1) * height)
+                    for place in range(len(group.rows))
+                ]
+                if height == TALL_ROW
+                else [(top + HEAD, floor)]
+            )
+            line = "".join(f"M{x} {number(start)}V{number(end)}" for start, end in spans)
             parts.append(
                 element(
                     "path", element("title", clean(f"margin {group.style.full(group.margin)}")),
-                    d=f"M{x} {number(top + HEAD)}V{number(floor)}", stroke=palette.series[2], stroke_width=1.5,
+                    d=line, stroke=palette.series[2], stroke_width=1.5,
                     stroke_dasharray="5 4",
                 )
             )  # fmt: skip

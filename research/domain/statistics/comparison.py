@@ -235,6 +235,7 @@ def _look(made: Comparison, baseline: float, fixed: Estimate, settings: Settings
         settings.spending,
         final=settings.final_look,
         information=None if seen == times else seen,
+        p_value=None if settings.tails is None else settings.tails.get((made.metric.key, made.variant)),
     )
 
 

@@ -279,9 +279,10 @@ def look(
     *,
     final: bool,
     information: tuple[float, ...] | None = None,
+    p_value: float | None = None,
 ) -> LookResult:
     """The latest look: ``fractions`` of all looks so far, this one included, ``information`` as for
-    :func:`boundaries`.
+    :func:`boundaries`, ``p_value`` where it is known.
 
     The interval is the repeated confidence interval, effect -+ boundary * SE; it and the p-value hold at every
     look, also when the experiment goes on after a crossing. ``final`` when no further look will follow.
@@ -298,6 +299,8 @@ def look(
         z=z,
         crossed=abs(z) >= bound,
         interval=interval,
-        p_value=repeated_p_value(z, fractions, spending, final=final, information=information),
+        p_value=repeated_p_value(z, fractions, spending, final=final, information=information)
+        if p_value is None
+        else p_value,
         point=LookPoint(fractions[-1], (information or fractions)[-1]),
     )

@@ -84,6 +84,8 @@ class Settings:
     ``looks`` are the information fractions of the group sequential looks taken so far, the present one last,
     and ``final_look`` says that no other will follow, of the ``planned_looks``. ``seen`` has by metric and variant
     what its comparison saw at them, the present one left out or not; None where all go by the looks alone.
+    ``tails`` are p-values of the present look that are known, by metric and variant: no alpha changes them, and each
+    takes some ten boundaries to find.
     """
 
     engine: Engine = "sequential"
@@ -98,6 +100,7 @@ class Settings:
     final_look: bool = False
     planned_looks: int = 5
     seen: Mapping[tuple[str, str], tuple[LookPoint, ...]] | None = None
+    tails: Mapping[tuple[str, str], float] | None = None
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
