@@ -23,6 +23,7 @@ from tests.effort import SLOW, examples
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from whitenoise.responders import StaticFile
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="agent-factory-tests-"))
 
@@ -144,6 +145,25 @@ def _flush_lifts_append_only() -> Iterator[None]:
     from tests.append_only import flush_lifts_append_only
 
     with flush_lifts_append_only():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_are_found_once() -> Iterator[None]:
+    """A client sets up the middleware anew, and each time looks through all static files of all packages."""
+    from whitenoise.middleware import WhiteNoiseMiddleware
+
+    look = WhiteNoiseMiddleware.add_files_from_finders
+    found: dict[str, dict[str, StaticFile]] = {}
+
+    def look_once(self: WhiteNoiseMiddleware) -> None:
+        if self.static_prefix not in found:
+            look(self)
+            found[self.static_prefix] = dict(self.files)
+        self.files.update(found[self.static_prefix])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", look_once)
         yield
 
 
