@@ -72,7 +72,11 @@ def new_prices(transactional_db: None) -> None:
     PriceRevision.objects.update_or_create(id=1, defaults={"token": uuid4()})
 
 
-@pytest.fixture(params=list(SIZES))
+# Every page is opened, and the menus of a phone are used, on both in a quick run too.
+on_both = pytest.mark.parametrize("desk", list(SIZES), indirect=True)
+
+
+@pytest.fixture(params=["desktop", pytest.param("phone", marks=pytest.mark.slow)])
 def desk(request: Any, chromium: Browser, live_server: Any, new_prices: None) -> Iterator[Desk]:
     """A window that nobody is signed in to; what went wrong in it fails the test."""
     from playwright.sync_api import expect

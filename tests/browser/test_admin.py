@@ -21,7 +21,7 @@ from financial.models import CostEvent, CostImport
 from research.models import Experiment
 from tests.admin_data import PASSWORD, cost, moment, record, staff
 
-from .conftest import Desk
+from .conftest import Desk, on_both
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
@@ -35,6 +35,7 @@ def filters(desk: Desk) -> Page:
     return desk.page
 
 
+@on_both
 def test_signing_in(desk: Desk) -> None:
     staff("financial:read", password=PASSWORD)
     page = desk.sign_in(password="not this one")
@@ -130,6 +131,7 @@ def test_costs_are_filtered_and_summed(signed_in: SignIn) -> None:
     expect(page.locator("#total-events")).to_have_text("121")
 
 
+@on_both
 def test_a_cost_shows_how_it_came_about_and_is_corrected(signed_in: SignIn) -> None:
     (pk,) = record(cost("2026-11-02T10:11", tags={"env": "prod"}))
     desk = signed_in("financial:write")
@@ -272,6 +274,7 @@ PAGES = (
 )  # fmt: skip
 
 
+@on_both
 def test_every_page_loads_cleanly(signed_in: SignIn) -> None:
     record(cost(timezone.now()), cost(timezone.now(), provider="selfhosted", model="llama-x"))
     desk = signed_in()
