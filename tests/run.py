@@ -159,7 +159,7 @@ def _plan(only: str | None, folder: Path, stack: ExitStack) -> list[Pass]:
             print(server.description)
         passes.append(Pass("PostgreSQL", folder / "p", {"DATABASE_URL": postgres}))
     if len(passes) == 2 and _processors() > 1:
-        passes.append(Pass(NEITHER, folder / "n", {}))
+        passes.append(Pass(NEITHER, folder / "n", {"TEST_LANE": "2"}))
     if not redis:
         server = stack.enter_context(servers.redis(folder))
         print(server.description)
