@@ -23,7 +23,7 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "aws": ("aws.bedrock", "bedrock", "bedrock.converse", "amazon", "amazon.bedrock"),
     "azure": (
         "azure.openai", "azure.ai", "azure.ai.openai", "azure.ai.inference", "azure.ai.foundry",
-        "az.ai.openai", "az.ai.inference",
+        "az.ai.openai", "az.ai.inference", "az.ai.agents", "azure.ai.agents", "microsoft.foundry",
     ),
     "cloudflare": ("workers.ai", "cloudflare.workers.ai"),
     "cohere": (),

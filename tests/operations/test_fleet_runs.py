@@ -414,3 +414,23 @@ def test_a_hold_that_is_mistyped_is_said_where_it_is_given(api):
     ending = {"status": "ok", "hold_id": "hold-1"}
     assert errors(api.post(f"/runs/{run_id}/finish", ending)) == [("/hold_id", "bad_id")]
     assert (booked(), run_of(run_id).status) == (0, "running")
+
+
+def test_a_name_twice_in_one_object_is_refused(api):
+    def send(path: str, body: str) -> Any:
+        kind = "application/json"
+        return api.client.post(f"/api/v1/operations{path}", body, content_type=kind, headers=api.headers)
+
+    refused = send("/runs", '{"agent": "bot", "agent": "cat"}')
+    assert (refused.status_code, refused.json()["code"]) == (400, "duplicate_name")
+    run_id = start(api)
+    tool = '{"step_id": "1", "kind": "tool", "name": "a"}'
+    twice = '{"step_id": "2", "kind": "tool", "kind": "agent", "name": "b"}'
+    refused = send(f"/runs/{run_id}/steps", f'{{"steps": [], "steps": [{tool}]}}')
+    assert (refused.status_code, refused.json()["code"]) == (400, "duplicate_name")
+    answer = send(f"/runs/{run_id}/steps", f'{{"steps": [{tool}, {twice}]}}').json()
+    assert (answer["accepted"], [one["index"] for one in answer["rejected"]]) == (1, [1])
+    assert answer["rejected"][0]["errors"][0]["code"] == "duplicate_name"
+    refused = send(f"/runs/{run_id}/finish", '{"status": "ok", "status": "failed"}')
+    assert (refused.status_code, refused.json()["code"]) == (400, "duplicate_name")
+    assert (run_of(run_id).status, run_of(run_id).steps) == ("running", 1)

@@ -292,3 +292,32 @@ def test_owners_of_a_tree() -> None:
     }  # fmt: skip
     assert owners(nodes) == {a: a, b: a, c: c, d: a, e: c}
     assert owners({a: Node(b, "ann"), b: Node(a, None)}) == {a: a, b: a}
+
+
+@pytest.mark.parametrize(
+    ("given", "unit"), [({"user": "bob"}, "bob"), ({"user": "bob", "unit": "cleo"}, "cleo")]
+)
+def test_a_run_that_the_api_gives_another_unit_afterwards_counts_for_that_one_alone(
+    given: dict[str, str], unit: str
+) -> None:
+    running("prompt-v2", unit="user", metrics=METRICS)
+    now = now_micros()
+    said = span_run("one", start=now, end=now + 10**6, last=now + 10**6, latency=10**6)
+    tell(msgspec.structs.replace(said, user="ann", experiments=(("prompt-v2", arm_of("ann")),)))
+    charge("one", "2")
+    drain()
+    api = Api("ingest", "operations:read")
+    assert api.post("/runs", {"agent": "bot", "run_id": "one", **given}).status_code == 201
+    drain()
+    found = ResultEvent.objects.filter(value__isnull=False).values_list("entity__key", "source__key", "value")
+    assert set(found) == {
+        (unit, "success", 1),
+        (unit, "error", 0),
+        (unit, "latency", 1),
+        (unit, "cost", 2),
+    }
+    agrees()
+    before = ResultEvent.objects.in_bulk()
+    assert api.post("/runs", {"agent": "bot", "run_id": "one", **given}).status_code == 201
+    drain()
+    assert ResultEvent.objects.in_bulk() == before

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 
 from agent_factory_site.common.api.bodies import body_limit, read_json
 from agent_factory_site.common.errors import FieldError, Invalid
+from financial.domain.repeated_names import repeated_name
 from operations.fleet.domain.litellm_payload import LiteLLMCall, read_payload
 from operations.fleet.domain.run_input import MAX_STEPS, FinishInput, RunInput, StepInput
 from research.domain.result_input import decode
@@ -31,20 +32,30 @@ _PLAIN: Final = msgspec.json.Decoder()
 
 def read_struct(request: Request, view: Any, decoder: msgspec.json.Decoder[S], called: str) -> S:
     """The object in the body; raises Invalid naming every bad field."""
-    found = decode(read_json(request._request, body_limit(view)), decoder, called)
+    body = read_json(request._request, body_limit(view))
+    found = decode(body, decoder, called)
     if isinstance(found, list):
         raise _refusal(found)
+    if repeated := repeated_name(body):
+        raise Invalid(repeated[0].code, repeated[0].detail)
     return found
 
 
 def read_steps(request: Request, view: Any) -> list[StepInput | list[FieldError]]:
     """The steps in ``{"steps": [...]}``, each decoded or with its errors."""
-    found = decode(read_json(request._request, body_limit(view)), _STEPS, "A batch of steps")
+    body = read_json(request._request, body_limit(view))
+    found = decode(body, _STEPS, "A batch of steps")
     if isinstance(found, list):
         raise _refusal(found)
     if len(found.steps) > MAX_STEPS:
         raise Invalid.field_error("/steps", "too_many", f"At most {MAX_STEPS} at once.")
-    return [decode(raw, _STEP, "A step") for raw in found.steps]
+    steps = [decode(raw, _STEP, "A step") for raw in found.steps]
+    if not (repeated := repeated_name(body)):
+        return steps
+    within = [repeated_name(bytes(raw)) for raw in found.steps]
+    if not any(within):
+        raise Invalid(repeated[0].code, repeated[0].detail)
+    return [wrong or step for wrong, step in zip(within, steps, strict=True)]
 
 
 def read_events(request: Request, view: Any) -> list[LiteLLMCall | list[FieldError]]:

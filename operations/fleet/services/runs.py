@@ -43,7 +43,7 @@ from .one_run import begin_recording, books_of, model_of, names_of, told_row
 from .open_runs import Control, OpenRun, api_part, control_of, open_run, time_errors
 from .record_runs import RecordedRuns, finish_recording, record_runs
 from .run_costs import Reported
-from .run_results import ended_run, send_run
+from .run_results import ended_run, send_run, settle_runs
 from .run_rows import RunRow, as_uuid, locked_run, micros, moment, run_update
 from .run_units import unit_of
 
@@ -119,7 +119,10 @@ def _start(run: RunInput, run_id: str, begun: str, now: datetime, seen_by: str) 
             write_all(connection, later)
             if not maybe_known and (before := _begun(run, run_id, key, begun, agent)) is not None:
                 return before
-            finish_recording(record_runs(said=[said], agents={run.agent: agent}))
+            recorded = record_runs(said=[said], agents={run.agent: agent})
+            # A run that is over may be another unit's now, or of an experiment.
+            settle_runs(run_ids=(), ended=recorded.ended, relinked=recorded.relinked)
+            finish_recording(recorded)
     return StartedRun(run_id, agent, variants, control_of(agent))
 
 
