@@ -193,7 +193,7 @@ register(
 )
 register(
     "agent_factory_slo_burn_rate",
-    "How many times too fast the error budget was spent over a window that ends now; absent without data.",
+    "Pace of spending the error budget over a window that ends now, 1 being just allowed; absent without data.",
     "",
     ["slo", "window"],
     _burn_rates,

@@ -194,7 +194,7 @@ def test_a_page_without_data_says_so_and_a_rule_that_cannot_fire_too(client: Cli
     signed_in(client, "operations:read")
     page = text_of(client.get(url(slo_of("answers"))))
     assert "No data in this window: it is neither met nor missed." in page
-    assert "Rule 1h_5m can never fire: with a target of 90 % a full outage burns 10 times too fast" in page
+    assert "Rule 1h_5m can never fire: with a target of 90 % a full outage burns the budget 10 times" in page
 
 
 def test_the_page_costs_the_same_with_more_groups_and_remarks(client: Client) -> None:

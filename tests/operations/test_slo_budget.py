@@ -19,11 +19,12 @@ from operations.slo.domain.budget import (
     exhaustion,
     present_burn,
 )
-from operations.slo.domain.burn_alerts import DEFAULT, Burn, Condition
+from operations.slo.domain.burn_alerts import DEFAULT, Burn, Condition, Note, State
 from operations.slo.domain.counts import NOTHING, Counts
 from operations.slo.domain.sentences import (
     budget_text,
     burn_text,
+    condition_text,
     coverage_text,
     exhaustion_text,
     left_text,
@@ -202,9 +203,21 @@ def test_coverage_is_of_the_minutes_so_far() -> None:
 
 def test_numbers_read_well() -> None:
     texts = [
-        number(Fraction(text)) for text in ("99.999", "43.2", "0.144", "100000.4", "0", "-12.34", "9.999")
+        number(Fraction(text))
+        for text in (
+            "99.999",
+            "43.2",
+            "0.144",
+            "100000.4",
+            "0",
+            "-12.34",
+            "9.999",
+            "0.00999",
+            "0.00046",
+            "-1e-7",
+        )
     ]
-    assert texts == ["100", "43.2", "0.14", "100,000", "0", "-12.3", "10"]
+    assert texts == ["100", "43.2", "0.14", "100,000", "0", "-12.3", "10", "0.01", "0.00046", "-0.0000001"]
     assert [level(Fraction(text)) for text in ("0.9999999", "1", "0.99", "0", "0.99124")] == [
         "99.9999 %", "100 %", "99 %", "0 %", "99.124 %",
     ]  # fmt: skip
@@ -214,6 +227,10 @@ def test_each_number_has_its_sentence() -> None:
     assert burn_text(Fraction(144, 10), timedelta(hours=1)) == (
         "In the last 1h the budget was spent 14.4 times as fast as it may be."
     )
+    assert burn_text(Fraction(1), timedelta(hours=6)) == (
+        "In the last 6h the budget was spent just as fast as it may be."
+    )
+    assert burn_text(Fraction(0), timedelta(hours=6)) == "In the last 6h none of the budget was spent."
     assert burn_text(None, timedelta(days=3)) == "No data in the last 3d."
     assert coverage_text(Fraction(1, 3)) == "33.3333 % of the minutes so far have data."
     assert coverage_text(None) == "No minute has begun."
@@ -231,7 +248,7 @@ def test_each_number_has_its_sentence() -> None:
     assert text == (
         "Missed: 99.1239 %, objective 99.9 %. 99,123 of 99,999 good; budget 100, 876 used. "
         "The budget is overdrawn by 776 %, 335 minutes of full outage at even traffic. "
-        "Firing: budget burns more than 14.4 times too fast over 1h and over 5m."
+        "Firing: the budget burns more than 14.4 times as fast as it may, over 1h and over 5m."
     )
     half = _events(199_900, 200_000)
     text = status_text(Fraction(9995, 10_000), NINES, half, exhaustion(half, Fraction(3), ROLLING, NINES, AT))
@@ -239,3 +256,41 @@ def test_each_number_has_its_sentence() -> None:
     assert text.endswith("At the present burn rate it is gone by 2026-11-21 00:00 UTC.")
     nothing = _events(0, 0)
     assert status_text(None, NINES, nothing, Exhaustion("no_data")) == budget_text(nothing)
+
+
+def test_a_level_below_the_objective_that_is_met_says_why() -> None:
+    budget = _slices(900, 10)
+    text = status_text(Fraction(900, 910), NINES, budget, exhaustion(budget, None, ROLLING, NINES, AT))
+    assert text.startswith(
+        "Met: 98.901 %, objective 99.9 %. 900 of 910 minutes good; budget 43.2 minutes, 10 used."
+    )
+    assert "Minutes without data, or still to come, have spent nothing of it." in text
+    good = _slices(100_000, 10)
+    assert "have spent" not in status_text(Fraction(9_999, 10_000), NINES, good, Exhaustion("lasts"))
+
+
+def test_one_minute_is_no_minutes_and_a_trace_is_not_nothing() -> None:
+    assert left_text(_slices(1000, 42, Adjustment(minutes=Decimal("-0.2")))).endswith(" left, 1 bad minute.")
+    hair = _events(999_000_000 - 1, 10**9)
+    assert left_text(hair).startswith("The budget is overdrawn by 0.0001 %, 0.000043 minutes of full outage")
+
+
+@pytest.mark.parametrize(
+    ("state", "note", "text"),
+    [
+        ("ok", "", "Quiet: the budget does not burn {}."),
+        ("ok", "low_traffic", "Quiet: there are too few events to tell whether the budget burns {}."),
+        ("unknown", "no_data", "Unknown: there is no data to tell whether the budget burns {}."),
+        ("firing", "", "Firing: the budget burns {}."),
+        ("firing", "stale", "Firing: the budget burned {}; there is no data now that would end it."),
+        ("held", "", "Held back by a more urgent rule: the budget burns {}."),
+    ],
+)
+def test_what_a_rule_found_reads_well(state: State, note: Note, text: str) -> None:
+    fast, slow = (DEFAULT[place].fit(timedelta(days=30)) for place in (0, 2))
+    assert condition_text(Condition(fast, state, None, None, note)) == text.format(
+        "more than 14.4 times as fast as it may, over 1h and over 5m"
+    )
+    assert condition_text(Condition(slow, state, None, None, note)) == text.format(
+        "faster than it may, over 3d and over 6h"
+    )

@@ -111,7 +111,7 @@ def test_further_figures_of_the_workbook() -> None:
 def test_rules_that_a_full_outage_does_not_reach_are_told() -> None:
     assert unreachable(FAST, NINES) == ""
     assert unreachable(FAST, Fraction(9, 10)) == (
-        "Rule 1h_5m can never fire: with a target of 90 % a full outage burns 10 times too fast, "
+        "Rule 1h_5m can never fire: with a target of 90 % a full outage burns the budget 10 times as fast as it may, "
         "which is not above 14.4."
     )
     assert unreachable(BurnRule("edge", HOUR, HOUR / 12, Fraction(10), "page"), Fraction(9, 10)) != ""

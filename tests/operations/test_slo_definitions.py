@@ -327,6 +327,6 @@ def test_rules_that_can_never_fire_are_told_and_taken() -> None:
         ("/burn_alerts/0", "unreachable")
     ]
     assert found.warnings[0].detail == (
-        "Rule 1h_5m can never fire: with a target of 90 % a full outage burns 10 times too fast, "
+        "Rule 1h_5m can never fire: with a target of 90 % a full outage burns the budget 10 times as fast as it may, "
         "which is not above 14.4."
     )

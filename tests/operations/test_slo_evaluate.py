@@ -142,7 +142,7 @@ def test_a_change_is_told_once_and_what_stays_is_not_written(heard: list[Any]) -
         14.4,
     )
     assert payload["text"].startswith(
-        "Firing: budget burns more than 14.4 times too fast over 1h and over 5m"
+        "Firing: the budget burns more than 14.4 times as fast as it may, over 1h and over 5m"
     )
 
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 from pypdf import PdfReader
 
 from agent_factory_site.common.errors import Conflict, Invalid
+from operations.slo.api.reports import report_file
 from operations.slo.models import Slo, SloReport, SloReportAmendment
 from operations.slo.services.evaluate import evaluate_slos
 from operations.slo.services.maintenance import create_maintenance_window
@@ -187,6 +188,17 @@ def test_calendar_periods_end_with_the_clock_of_their_zone() -> None:
 
 
 @pytest.mark.django_db
+def test_a_report_is_named_after_its_first_day_where_it_is_told() -> None:
+    made(window={"calendar": "week", "timezone": "Asia/Kathmandu"})
+    recorded(sample("a", START))
+    week = freeze_report(slo="slo", period="week", at=START)
+    monday = week.start + timedelta(hours=5, minutes=45)
+    assert (week.start.strftime("%a %H:%M"), monday.strftime("%a %H:%M")) == ("Sun 18:15", "Mon 00:00")
+    named = report_file(week, "csv")["Content-Disposition"]
+    assert named == f'attachment; filename="slo-week-{monday:%Y-%m-%d}.csv"'
+
+
+@pytest.mark.django_db
 def test_a_report_can_be_asked_for_of_a_period_that_ended() -> None:
     made()
     recorded(sample("a", START + DAY))
@@ -267,6 +279,7 @@ def test_a_report_is_a_page_a_csv_and_a_pdf(api: Api) -> None:
     assert "982 of 1,100 good; budget 11, 118 used." in text
     assert f"Rolling {START:%Y-%m-%d} to {START + 6 * DAY:%Y-%m-%d} (UTC)" in text
     assert "Frozen as missed with 98 %; amended once." in text
+    assert "Written (UTC)" in text
     csv_file = api("GET", f"{path}?format=csv")
     assert csv_file["Content-Type"] == "text/csv; charset=utf-8"
     lines = list(csv.reader(io.StringIO(csv_file.content.decode())))

@@ -118,6 +118,15 @@ def test_an_adjustment_counts_where_it_belongs() -> None:
     assert slo_status(slo, {"agent": "x"}, at=timezone.now()).budget.left == -3
 
 
+def test_an_adjustment_counts_from_its_time_on() -> None:
+    """In a period of the calendar too, which holds times that had not come yet."""
+    slo = made(window={"calendar": "year", "timezone": "UTC"})
+    june = datetime(NOW.year - 1, 6, 2, tzinfo=UTC)
+    adjust_budget(slo="slo", events=5, reason="a drill", at=june)
+    moments = (june - MINUTE, june, june + MINUTE, datetime(NOW.year - 1, 12, 31, tzinfo=UTC))
+    assert [slo_status(slo, at=moment).budget.adjusted for moment in moments] == [0, 5, 5, 5]
+
+
 def test_groups_stand_by_themselves_worst_first() -> None:
     slo = made(group_by=["agent"])
     recorded(

@@ -89,7 +89,7 @@ def _tables(
         Table("Figures", columns, tuple(numbers), right),
         Table(
             "Amendments",
-            ("Number", "Written", "Why", "Level", "Result"),
+            ("Number", "Written (UTC)", "Why", "Level", "Result"),
             tuple(
                 (
                     str(one.number), f"{one.created_at:%Y-%m-%d %H:%M}", one.reason, percent(one.figures["sli"]),
@@ -118,7 +118,7 @@ def _tables(
         ),
         Table(
             "Budget adjustments",
-            ("At", "Amount", "Reason", "By"),
+            ("At (UTC)", "Amount", "Reason", "By"),
             tuple(
                 (
                     moment(one["at"]),
@@ -130,7 +130,7 @@ def _tables(
         ),
         Table(
             "Alerts",
-            ("Rule", "Severity", "State", "From", "Until"),
+            ("Rule", "Severity", "State", "From (UTC)", "Until (UTC)"),
             tuple(
                 (
                     one["rule"], one["severity"], one.get("state", "firing"), second(one["from"]),
@@ -141,7 +141,7 @@ def _tables(
         ),
         Table(
             "Annotations",
-            ("At", "Text", "By"),
+            ("At (UTC)", "Text", "By"),
             tuple((moment(one["at"]), one["text"], one["actor"]) for one in figures["annotations"]),
         ),
         Table(
@@ -229,10 +229,14 @@ def count(value: float | None) -> str:
 
 def days(period: dict[str, Any]) -> str:
     """The first and the last day of a period, in its zone."""
-    zone = ZoneInfo(period["timezone"])
-    start, end = (datetime.fromisoformat(period[edge]) for edge in ("start", "end"))
-    last = end - timedelta(minutes=1)
-    return f"{start.astimezone(zone):%Y-%m-%d} to {last.astimezone(zone):%Y-%m-%d}"
+    end = datetime.fromisoformat(period["end"]) - timedelta(minutes=1)
+    return f"{first_day(period)} to {end.astimezone(ZoneInfo(period['timezone'])):%Y-%m-%d}"
+
+
+def first_day(period: dict[str, Any]) -> str:
+    """The first day of a period, in its zone."""
+    start = datetime.fromisoformat(period["start"])
+    return f"{start.astimezone(ZoneInfo(period['timezone'])):%Y-%m-%d}"
 
 
 def second(text: str) -> str:

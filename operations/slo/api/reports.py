@@ -29,7 +29,7 @@ from operations.slo.services.reports import freeze_report
 from .definitions import READ, SLO, WRITE
 from .report_csv import report_csv
 from .report_pdf import report_pdf
-from .report_rows import Document, document_of
+from .report_rows import Document, document_of, first_day
 
 FORMATS: Final = {
     "json": "application/json",
@@ -189,7 +189,7 @@ def report_file(row: SloReport, form: str) -> HttpResponse:
     content: str | bytes = report_pdf(document) if form == "pdf" else report_csv(document)
     kind = FORMATS[form] + ("; charset=utf-8" if form == "csv" else "")
     response = HttpResponse(content, content_type=kind)
-    name = f"{row.slo.key}-{row.period}-{row.start:%Y-%m-%d}.{form}"
+    name = f"{row.slo.key}-{row.period}-{first_day(row.figures['period'])}.{form}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

@@ -49,10 +49,13 @@ class BurnRule:
     @property
     def text(self) -> str:
         """What it says, for people."""
-        return (
-            f"budget burns more than {float(self.factor):g} times too fast over {format_duration(self.long)} "
-            f"and over {format_duration(self.short)}"
-        )
+        return f"the budget burns {self.pace}"
+
+    @property
+    def pace(self) -> str:
+        """How fast the budget burns while it holds."""
+        times = "faster than" if self.factor == 1 else f"more than {float(self.factor):g} times as fast as"
+        return f"{times} it may, over {format_duration(self.long)} and over {format_duration(self.short)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def rules_for(name: str, period: timedelta) -> tuple[BurnRule, ...]:
 
 
 def burn_rate(error_ratio: Fraction | None, target: Fraction) -> Fraction | None:
-    """How many times too fast the budget is spent; None without data."""
+    """How many times as fast as it may the budget is spent; None without data."""
     return None if error_ratio is None else error_ratio / (1 - target)
 
 
@@ -138,8 +141,8 @@ def unreachable(rule: BurnRule, target: Fraction) -> str:
     if rule.factor < highest:
         return ""
     return (
-        f"Rule {rule.key} can never fire: with a target of {percent(target)} a full outage burns "
-        f"{float(highest):g} times too fast, which is not above {float(rule.factor):g}."
+        f"Rule {rule.key} can never fire: with a target of {percent(target)} a full outage burns the budget "
+        f"{float(highest):g} times as fast as it may, which is not above {float(rule.factor):g}."
     )
 
 

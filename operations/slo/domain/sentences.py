@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from fractions import Fraction
+from math import floor, log10
 
 from .budget import Budget, Exhaustion
 from .burn_alerts import Condition, percent
@@ -12,9 +13,11 @@ from .windows import format_duration
 
 
 def number(value: Fraction | int) -> str:
-    """With separators and about three figures: ``99,123``, ``43.2``, ``0.14``."""
+    """With separators and about three figures: ``99,123``, ``43.2``, ``0.14``, and never 0 for what is not."""
     size = abs(float(value))
     places = 0 if size >= 100 else 1 if size >= 10 else 2
+    if 0 < size < 0.01:
+        places = min(9, 1 - floor(log10(size)))
     text = f"{float(value):,.{places}f}"
     return text.rstrip("0").rstrip(".") if places else text
 
@@ -47,7 +50,8 @@ def left_text(budget: Budget) -> str:
         return ""
     share = number(abs(budget.left_ratio) * 100)
     minutes = number(abs(budget.minutes_left))
-    what = "bad minutes" if budget.budgeting == "timeslices" else "minutes of full outage at even traffic"
+    noun = "minute" if minutes == "1" else "minutes"
+    what = f"bad {noun}" if budget.budgeting == "timeslices" else f"{noun} of full outage at even traffic"
     if budget.left_ratio < 0:
         return f"The budget is overdrawn by {share} %, {minutes} {what}."
     return f"{share} % of the budget is left, {minutes} {what}."
@@ -58,7 +62,11 @@ def burn_text(rate: Fraction | None, window: timedelta) -> str:
     length = format_duration(window)
     if rate is None:
         return f"No data in the last {length}."
-    return f"In the last {length} the budget was spent {number(rate)} times as fast as it may be."
+    if not rate:
+        return f"In the last {length} none of the budget was spent."
+    times = number(rate)
+    pace = "just as fast" if times == "1" else f"{times} times as fast"
+    return f"In the last {length} the budget was spent {pace} as it may be."
 
 
 def exhaustion_text(found: Exhaustion) -> str:
@@ -82,16 +90,18 @@ def coverage_text(share: Fraction | None) -> str:
 
 def condition_text(condition: Condition) -> str:
     """What a burn rule found."""
-    text = {
-        "ok": "Not so: ", "firing": "Firing: ", "held": "Held back by a more urgent rule: ", "unknown": "Unknown: ",
-    }[condition.state] + condition.rule.text  # fmt: skip
-    reason = {
-        "": "",
-        "stale": "; there is no data now, so it goes on",
-        "low_traffic": "; too few events to tell",
-        "no_data": "; there is no data",
-    }[condition.note]
-    return f"{text}{reason}."
+    pace = condition.rule.pace
+    match condition.state:
+        case "ok" if condition.note == "low_traffic":
+            return f"Quiet: there are too few events to tell whether the budget burns {pace}."
+        case "ok":
+            return f"Quiet: the budget does not burn {pace}."
+        case "unknown":
+            return f"Unknown: there is no data to tell whether the budget burns {pace}."
+    state = {"firing": "Firing", "held": "Held back by a more urgent rule"}[condition.state]
+    if condition.note == "stale":
+        return f"{state}: the budget burned {pace}; there is no data now that would end it."
+    return f"{state}: {condition.rule.text}."
 
 
 def status_text(
@@ -110,6 +120,8 @@ def status_text(
         budget_text(budget),
         left_text(budget),
     ]
+    if budget.met and ratio < target and budget.budgeting == "timeslices" and not budget.adjusted:
+        parts.append("Minutes without data, or still to come, have spent nothing of it.")
     if found.outlook != "exhausted":
         parts.append(exhaustion_text(found))
     parts += [condition_text(condition) for condition in conditions if condition.active]

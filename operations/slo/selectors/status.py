@@ -174,7 +174,7 @@ def statuses_of(subjects: Sequence[Subject], at: datetime, view: View = "after")
         pk: definition_of(slo) for pk, slo in {subject.slo.pk: subject.slo for subject in subjects}.items()
     }
     wholes = {pk: window_at(one.window, at) for pk, one in definitions.items()}
-    adjustments = _adjustments(wholes)
+    adjustments = _adjustments({pk: so_far(one.window, at) for pk, one in definitions.items()})
     off = _excluded_minutes(wholes)
     remembered = _remembered([one.series for one in subjects if one.series is not None])
     alike: dict[tuple[Any, ...], list[UUID]] = {}
@@ -292,7 +292,7 @@ def _status(
 
 
 def _adjustments(windows: Mapping[UUID, Interval]) -> dict[UUID, list[BudgetAdjustment]]:
-    """The adjustments that count in the window of each SLO."""
+    """The adjustments that lie in the part of each SLO's window that has begun."""
     if not windows:
         return {}
     rows = BudgetAdjustment.objects.filter(
