@@ -125,6 +125,11 @@ def test_sealed_secrets_follow_the_key(settings: Any) -> None:
         ({"headers": {"a b": "c"}}, "/headers/a b"),
         ({"headers": {"A": "b\r\nHost: c"}}, "/headers/A"),
         ({"headers": {"hOst": "inside"}}, "/headers/hOst"),
+        ({"headers": {"Proxy-Authorization": "x"}}, "/headers/Proxy-Authorization"),
+        ({"headers": {"A": "é"}}, "/headers/A"),
+        ({"headers": {"A": " b"}}, "/headers/A"),
+        ({"headers": {"A": "b", "a": "b"}}, "/headers/a"),
+        ({"headers": {f"h{number}": "x" * 4096 for number in range(4)}}, "/headers"),
         ({"headers": {f"h{number}": "x" for number in range(21)}}, "/headers"),
         ({"expected_statuses": []}, "/expected_statuses"),
         ({"expected_statuses": ["2xx"]}, "/expected_statuses/0"),
@@ -175,6 +180,11 @@ def test_heartbeats_over_the_api(api: Any, client: Client) -> None:
     assert client.post(path, headers=key_headers("operations:read")).status_code == 403
     make(api)
     assert api.post(f"{ROOT}/search/heartbeat", {}).json()["code"] == "not_a_heartbeat"
+    before = stored("nightly").last_at
+    for body in ("[]", "null", "0", '""', "false"):
+        answer = client.post(path, body, content_type="application/json", headers=key_headers("ingest"))
+        assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json"), body
+    assert stored("nightly").last_at == before, "what is no object is no sign of life"
     api.post(f"{ROOT}/nightly/pause")
     assert api.post(path, {}).json()["code"] == "paused"
 

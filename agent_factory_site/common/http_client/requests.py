@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
-from agent_factory_site.common.framing import OUR_HEADERS
+from agent_factory_site.common.framing import (
+    HEADER_NAME,
+    HEADER_VALUE,
+    MAX_HEADER_BYTES,
+    header_bytes,
+    written_here,
+)
 
 from .errors import OutgoingRefused
 from .urls import OutgoingUrl
@@ -14,11 +19,7 @@ from .urls import OutgoingUrl
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_BODY: Final = 1024 * 1024
 MAX_HEADERS: Final = 64
-MAX_HEADER_BYTES: Final = 16 * 1024
 USER_AGENT: Final = "agent-factory"
-
-_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
-_VALUE: Final = re.compile(r"(?:[!-~](?:[ -~\t]*[!-~])?)?", re.ASCII)
 
 
 def request_bytes(method: str, url: OutgoingUrl, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -48,18 +49,18 @@ def _check(headers: Mapping[str, str]) -> None:
     size = 0
     for name, value in headers.items():
         lower = name.lower()
-        if not _NAME.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             raise OutgoingRefused("header", f"{name!r} is no name of a header.")
-        if lower in OUR_HEADERS or lower.startswith("proxy-"):
+        if written_here(name):
             raise OutgoingRefused("header", f"{name} is set by the client itself.")
         if lower in seen:
             raise OutgoingRefused("header", f"{name} stands there twice.")
-        if not _VALUE.fullmatch(value):
+        if not HEADER_VALUE.fullmatch(value):
             # Not repeated: it may be a secret.
             raise OutgoingRefused(
                 "header", f"The value of {name} is not visible ASCII, or begins or ends with a space."
             )
         seen.add(lower)
-        size += len(name) + len(value) + 4
+        size += header_bytes(name, value)
     if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         raise OutgoingRefused("header", f"At most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes in all.")

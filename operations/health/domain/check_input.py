@@ -8,7 +8,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from agent_factory_site.common.errors import FieldError
-from agent_factory_site.common.framing import OUR_HEADERS
+from agent_factory_site.common.framing import (
+    HEADER_NAME,
+    HEADER_VALUE,
+    MAX_HEADER_BYTES,
+    header_bytes,
+    written_here,
+)
 
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}\Z")
 HTTP: Final = "http"
@@ -16,8 +22,6 @@ HEARTBEAT: Final = "heartbeat"
 KINDS: Final = (HTTP, HEARTBEAT)
 METHODS: Final = ("GET", "HEAD", "POST")
 _STATUS: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?\Z")
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 MAX_HEADERS: Final = 20
 MAX_HEADER_VALUE: Final = 4096
 TEXTS: Final = {"name": 200, "description": 2000, "contains": 500, "url": 2048}
@@ -171,12 +175,23 @@ def _check_headers(value: object, errors: list[FieldError]) -> None:
     if not isinstance(value, Mapping) or len(value) > MAX_HEADERS:
         errors.append(FieldError("/headers", "invalid", f"An object of at most {MAX_HEADERS} headers."))
         return
+    seen: set[str] = set()
     for name, text in value.items():
         # Values are secrets: what is wrong with one is said without repeating it.
         pointer = "/headers/" + str(name).replace("~", "~0").replace("/", "~1")
-        if not isinstance(name, str) or not _TOKEN.match(name) or len(name) > 100:
+        if not isinstance(name, str) or not HEADER_NAME.fullmatch(name) or len(name) > 100:
             errors.append(FieldError(pointer, "invalid", "Is not the name of a header."))
-        elif name.lower() in OUR_HEADERS:
+            continue
+        if written_here(name):
             errors.append(FieldError(pointer, "not_settable", "Is written by this service alone."))
-        elif not isinstance(text, str) or not _VALUE.match(text) or len(text) > MAX_HEADER_VALUE:
-            errors.append(FieldError(pointer, "invalid", "Is not the value of a header."))
+        elif name.lower() in seen:
+            errors.append(
+                FieldError(pointer, "repeated", "Stands there twice: upper and lower case are the same.")
+            )
+        elif not isinstance(text, str) or not HEADER_VALUE.fullmatch(text) or len(text) > MAX_HEADER_VALUE:
+            detail = f"Is visible ASCII without spaces at its ends, at most {MAX_HEADER_VALUE:,} characters."
+            errors.append(FieldError(pointer, "invalid", detail))
+        seen.add(name.lower())
+    texts = [(name, text) for name, text in value.items() if isinstance(text, str)]
+    if sum(header_bytes(str(name), text) for name, text in texts) > MAX_HEADER_BYTES:
+        errors.append(FieldError("/headers", "too_large", f"At most {MAX_HEADER_BYTES:,} bytes in all."))
