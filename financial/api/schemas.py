@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from agent_factory_site.common.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from financial.domain.cost_input import Correction, CostInput
 from financial.models.cost_event import USAGE_FIELDS
 
@@ -210,7 +211,11 @@ EXPORT_PARAMETERS: Final = [
 ]
 PAGE_PARAMETERS: Final = [
     _text("cursor", "From next or previous."),
-    OpenApiParameter("limit", int, description="Results per page, up to 500. Default 50."),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        description="Results per page.",
+    ),
 ]
 LIST_PARAMETERS: Final = [*EXPORT_PARAMETERS, *PAGE_PARAMETERS]
 BREAKDOWN_CSV: Final = OpenApiResponse(

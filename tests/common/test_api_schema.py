@@ -121,6 +121,17 @@ def test_pages_and_filters_are_described(document: dict[str, Any]) -> None:
     assert page["required"] == ["next", "previous", "results"]
 
 
+def test_every_list_says_how_long_its_pages_are(document: dict[str, Any]) -> None:
+    lists = {}
+    for path, _, operation in operations(document):
+        parameters = {one["name"]: one["schema"] for one in operation.get("parameters", [])}
+        if "cursor" in parameters:
+            lists[path] = parameters["limit"]
+    assert len(lists) > 15
+    bounds = {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
+    assert {path: schema for path, schema in lists.items() if schema != bounds} == {}
+
+
 def test_a_post_that_honours_the_key_says_so(document: dict[str, Any]) -> None:
     operation = document["paths"]["/api/v1/financial/costs"]["post"]
     (parameter,) = [one for one in operation["parameters"] if one["name"] == "Idempotency-Key"]

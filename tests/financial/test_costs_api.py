@@ -218,7 +218,8 @@ def test_bad_fields_are_named_and_nothing_is_stored(api, cost, change, pointer):
         (b"[", "application/json", 400),
         (b"7", "application/json", 400),
         (b"[" * 100_000, "application/json", 400),
-        (b"[" + b"[" * 5000 + b"]" * 5000 + b"]", "application/json", 400),
+        # Deeper than any Python reads: 3.11 gives up at 1,000, later ones at 10,000.
+        (b"[" * 100_000 + b"]" * 100_000, "application/json", 400),
         (b'{"tags":' * 50_000, "application/json", 400),
         (b"source=a", "application/x-www-form-urlencoded", 415),
         (b"<cost/>", "text/xml", 415),
