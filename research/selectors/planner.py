@@ -16,7 +16,7 @@ from research.models import ExposureDay, Metric
 
 from .arm_data import measured
 from .experiments import get_experiment
-from .planning import History, metric_history
+from .planning import History, metric_history, refused
 
 CHOICES_SHOWN: Final = 100
 CURVE_POINTS: Final = 33
@@ -104,7 +104,7 @@ def answer_plan(asked: Question) -> PlanAnswer:
         plan = sample_size(design) if design.mde is not None else None
         detectable = None if units is None else minimum_detectable_effect(design, units / design.arms)
     except ValueError as error:
-        raise Invalid("cannot_plan", f"This cannot be planned: {error}.") from None
+        raise refused(error) from None
     centre = plan.total_units if plan is not None else units or 0
     return PlanAnswer(design, shown, plan, units, detectable, _curve(design, centre))
 
@@ -154,7 +154,7 @@ def _design(asked: Question, history: History | None) -> Design:
             spending=Spending(asked.spending),
         )
     except ValueError as error:
-        raise Invalid("cannot_plan", f"This cannot be planned: {error}.") from None
+        raise refused(error) from None
 
 
 def _curve(design: Design, centre: int) -> list[CurvePoint]:

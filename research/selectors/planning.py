@@ -9,7 +9,13 @@ from agent_factory_site.common.errors import FieldError, Invalid
 from research.domain.analysis_input import DEFAULTS
 from research.domain.statistics.comparison import summarise
 from research.domain.statistics.moments import Moments
-from research.domain.statistics.planning import Design, Plan, minimum_detectable_effect, sample_size
+from research.domain.statistics.planning import (
+    Design,
+    Plan,
+    Unplannable,
+    minimum_detectable_effect,
+    sample_size,
+)
 from research.domain.statistics.results import ArmData
 from research.domain.statistics.spending import Spending
 from research.domain.statistics.values import ArmSummary
@@ -66,14 +72,26 @@ def plan_experiment(name: str, asked: dict[str, Any]) -> Planned:
     try:
         plan = sample_size(design) if design.mde is not None else None
         units = asked.get("units")
-        if units is None and asked.get("days") is not None and design.units_per_day:
+        if units is None and asked.get("days") is not None:
+            if design.units_per_day is None:
+                raise Invalid.field_error(
+                    "/units_per_day", "required", "Days are worth units with it alone, or history."
+                )
             units = int(asked["days"] * design.units_per_day)
         mde = None
         if units is not None:
             mde = minimum_detectable_effect(design, units / (1 + design.allocation * (design.arms - 1)))
     except ValueError as error:
-        raise Invalid("cannot_plan", f"This cannot be planned: {error}.") from None
+        raise refused(error) from None
     return Planned(metric, design, history, plan, units, mde)
+
+
+def refused(error: ValueError) -> Invalid:
+    """What cannot be planned, naming the field that is why where there is one."""
+    detail = f"This cannot be planned: {error}."
+    if isinstance(error, Unplannable):
+        return Invalid.field_error(f"/{error.field}", "cannot_plan", detail)
+    return Invalid("cannot_plan", detail)
 
 
 def metric_history(row: Experiment, metric: Metric) -> History | None:
@@ -156,4 +174,4 @@ def _design(row: Experiment, metric: Metric, history: History | None, asked: dic
             spending=Spending(settings["spending"]),
         )
     except ValueError as error:
-        raise Invalid("cannot_plan", f"This cannot be planned: {error}.") from None
+        raise refused(error) from None

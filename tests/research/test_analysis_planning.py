@@ -73,27 +73,33 @@ def test_a_plan_from_history() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"),
+    ("body", "pointer", "code"),
     [
-        ({}, "required"),
-        ({"mean": 0.1, "mde": 0}, "cannot_plan"),
-        ({"mean": 1.5, "mde": 0.1}, "cannot_plan"),
-        ({"mean": 0.1, "mde": 0.95}, "cannot_plan"),
-        ({"mean": 0.1, "mde": 0.01, "alpha": 0}, "cannot_plan"),
-        ({"mean": 0.1, "mde": 0.01, "power": 1}, "cannot_plan"),
-        ({"mean": 0.1, "mde": 1e-12}, "cannot_plan"),
-        ({"metric": "latency", "mean": 1, "mde": 0.1}, "cannot_plan"),
-        ({"metric": "rating", "mean": 1, "mde": 0.1}, "required"),
-        ({"metric": "nothing"}, "unknown_metric"),
-        ({"mean": 0.1, "surprise": 1}, "unknown_field"),
+        ({}, "/mean", "required"),
+        ({"mean": 0.1, "mde": 0}, "/mde", "cannot_plan"),
+        ({"mean": 1.5, "mde": 0.1}, "/mean", "cannot_plan"),
+        ({"mean": 0.1, "mde": 0.95}, "/mde", "cannot_plan"),
+        ({"mean": 0.1, "mde": 0.01, "alpha": 0}, "/alpha", "cannot_plan"),
+        ({"mean": 0.1, "mde": 0.01, "alpha": 1}, "/alpha", "cannot_plan"),
+        ({"mean": 0.1, "mde": 0.01, "power": 1}, "/power", "cannot_plan"),
+        ({"mean": 0.1, "mde": 1e-12}, "/mde", "cannot_plan"),
+        ({"mean": 0.1, "mde": 0.01, "allocation": 0}, "/allocation", "cannot_plan"),
+        ({"mean": 0.1, "mde": 0.01, "variance_reduction": 1}, "/variance_reduction", "cannot_plan"),
+        ({"mean": 0.1, "mde": 0.01, "units_per_day": -1}, "/units_per_day", "cannot_plan"),
+        ({"mean": 0.1, "mde": 0.01, "days": 5}, "/units_per_day", "required"),
+        ({"mean": 0.1, "mde": 0.01, "units": 4}, "/units", "cannot_plan"),
+        ({"metric": "rating", "mean": 1, "variance": -1, "mde": 0.1}, "/variance", "cannot_plan"),
+        ({"metric": "latency", "mean": 1, "mde": 0.1}, "/metric", "cannot_plan"),
+        ({"metric": "rating", "mean": 1, "mde": 0.1}, "/variance", "required"),
+        ({"metric": "nothing"}, "/metric", "unknown_metric"),
+        ({"mean": 0.1, "surprise": 1}, "/surprise", "unknown_field"),
     ],
 )
-def test_what_cannot_be_planned_is_refused(body: Any, code: str) -> None:
+def test_what_cannot_be_planned_is_refused_by_its_field(body: Any, pointer: str, code: str) -> None:
     make_experiment()
     response = plan(body)
     assert response.status_code == 400
-    problem = response.json()
-    assert code in {problem["code"], *(each["code"] for each in problem.get("errors", []))}
+    assert [(each["pointer"], each["code"]) for each in response.json()["errors"]] == [(pointer, code)]
 
 
 def test_pairs_are_compared_item_by_item() -> None:

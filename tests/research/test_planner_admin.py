@@ -106,10 +106,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kind": "proportion", "mean": 0.5, "days": 3}, "/units_per_day"),
     ({"kind": "proportion", "mde": 0.1, "source": "prompt/latency"}, "/source"),
     ({"kind": "proportion", "mde": 0.1, "source": "prompt/nothing"}, "/source"),
-    ({"kind": "proportion", "mean": 1.5, "mde": 0.1}, ""),
-    ({"kind": "proportion", "mean": 0.5, "mde": 0.6}, ""),
-    ({"kind": "proportion", "mean": 0.5, "mde": 0.1, "alpha": 1}, ""),
-    ({"kind": "proportion", "mean": 0.5, "mde": 1e-9}, ""),
+    ({"kind": "proportion", "mean": 1.5, "mde": 0.1}, "/mean"),
+    ({"kind": "proportion", "mean": 0.5, "mde": 0.6}, "/mde"),
+    ({"kind": "proportion", "mean": 0.5, "mde": 0.1, "alpha": 1}, "/alpha"),
+    ({"kind": "proportion", "mean": 0.5, "mde": 1e-9}, "/mde"),
     ({"kind": "mean", "mean": math.inf, "variance": 1, "mde": 1}, ""),
 ]
 

@@ -11,7 +11,7 @@ from .group_sequential import boundaries
 from .look_power import drift_for_power, rejection_probability
 from .sequential import TUNING_N, critical_value
 from .spending import Spending
-from .values import Engine, Kind, Scale, check_alpha, check_finite
+from .values import Engine, Kind, Scale, check_finite
 
 LARGEST_N = 10**15
 METHODS = {
@@ -19,6 +19,14 @@ METHODS = {
     "sequential": "confidence sequence, at its critical value for the planned units",
     "bayesian": "fixed horizon: a Bayesian analysis has no power of its own",
 }
+
+
+class Unplannable(ValueError):
+    """What cannot be planned; ``field`` of the design, or of what is planned with, is why."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +59,34 @@ class Design:
     spending: Spending = Spending()
 
     def __post_init__(self) -> None:
-        check_alpha(self.alpha)
+        if not 0 < self.alpha < 1:
+            raise Unplannable("alpha", f"alpha must lie between 0 and 1, not {self.alpha}")
         check_finite("a design", self.mean, self.variance, self.mde or 0.0, self.allocation)
         if not self.alpha < self.power < 1:
-            raise ValueError(f"power must lie between alpha and 1, not {self.power}")
+            raise Unplannable("power", f"power must lie between alpha and 1, not {self.power}")
         if self.arms < 2:
-            raise ValueError("a comparison needs two arms")
+            raise Unplannable("arms", "a comparison needs two arms")
         if self.allocation <= 0:
-            raise ValueError("the allocation must be positive")
+            raise Unplannable("allocation", "the allocation must be positive")
         if not self.variance_reduction < 1:
-            raise ValueError("the variance cannot be reduced to nothing")
+            raise Unplannable("variance_reduction", "the variance cannot be reduced to nothing")
         if self.mde == 0:
-            raise ValueError("the smallest effect to detect must not be zero")
+            raise Unplannable("mde", "the smallest effect to detect must not be zero")
         if self.units_per_day is not None and not self.units_per_day > 0:
-            raise ValueError("units per day must be positive")
+            raise Unplannable("units_per_day", "units per day must be positive")
         if self.scale == "relative" and self.mean == 0:
-            raise ValueError("a relative effect needs a baseline other than zero")
+            raise Unplannable("mean", "a relative effect needs a baseline other than zero")
+        if self.kind == "quantile":
+            raise Unplannable(
+                "metric", "quantiles cannot be planned: their variance depends on the whole distribution"
+            )
         if self.kind == "proportion":
             if not 0 < self.mean < 1:
-                raise ValueError(f"the share of a proportion must lie between 0 and 1, not {self.mean}")
+                raise Unplannable(
+                    "mean", f"the share of a proportion must lie between 0 and 1, not {self.mean}"
+                )
         elif self.variance <= 0:
-            raise ValueError("a plan needs the variance of one unit, which must be positive")
-        if self.kind == "quantile":
-            raise ValueError("quantiles cannot be planned: their variance depends on the whole distribution")
+            raise Unplannable("variance", "a plan needs the variance of one unit, which must be positive")
 
     @property
     def level(self) -> float:
@@ -130,7 +143,7 @@ def sample_size(design: Design) -> Plan:
     horizon. ValueError without an mde, when a share would leave (0, 1), and above 1e15 units.
     """
     if design.mde is None:
-        raise ValueError("a sample size needs the smallest effect to detect")
+        raise Unplannable("mde", "a sample size needs the smallest effect to detect")
     effect = design.mde
     fixed = _units(design, effect, _fixed_value(design))
     n = fixed * inflation_factor(design)
@@ -142,7 +155,7 @@ def sample_size(design: Design) -> Plan:
                 break
             n = following
     if not n <= LARGEST_N:
-        raise ValueError("this effect needs more than 1e15 units: ask for a larger one")
+        raise Unplannable("mde", "this effect needs more than 1e15 units: ask for a larger one")
     baseline = max(2, math.ceil(n - 1e-9))
     treatment = max(2, math.ceil(n * design.allocation - 1e-9))
     total_units = baseline + treatment * (design.arms - 1)
@@ -161,7 +174,7 @@ def power(design: Design, baseline_units: float) -> float:
     crossing at one of the looks, the last at that number of units.
     """
     if design.mde is None:
-        raise ValueError("power needs the effect that is there")
+        raise Unplannable("mde", "power needs the effect that is there")
     z = _fixed_value(design)
     if design.engine == "group_sequential":
         absolute, null, spread = _spreads(design, design.mde)
@@ -186,7 +199,7 @@ def minimum_detectable_effect(design: Design, baseline_units: float) -> float:
     would have needed, fewer by :func:`inflation_factor`.
     """
     if not baseline_units >= 2:
-        raise ValueError("an arm needs two units or more")
+        raise Unplannable("units", "an arm needs two units or more")
     baseline_units /= inflation_factor(design)
     z = _fixed_value(design)
     if design.engine == "sequential":
@@ -200,7 +213,7 @@ def minimum_detectable_effect(design: Design, baseline_units: float) -> float:
         return math.sqrt(square * (c + t) / baseline_units)
     a = baseline_units * design.mean**2 - square * c
     if a <= 0:
-        raise ValueError("with so few units no relative effect can be detected")
+        raise Unplannable("units", "with so few units no relative effect can be detected")
     b, rest = math.copysign(square * c, design.mean), square * (c + t)
     return (b + math.sqrt(b * b + a * rest)) / a
 
@@ -238,7 +251,7 @@ def _spreads(design: Design, effect: float) -> tuple[float, float, float]:
         return absolute, grown, grown
     base, treated = design.mean, design.mean + absolute
     if not 0 < treated < 1:
-        raise ValueError(f"a share of {base} cannot change by {absolute}")
+        raise Unplannable("mde", f"a share of {base} cannot change by {absolute}")
     pooled = (base + a * treated) / (1 + a)
     null = pooled * (1 - pooled) * (1 + 1 / a) * left
     return absolute, null, (base * (1 - base) + treated * (1 - treated) / a) * left
@@ -264,7 +277,7 @@ def _bisected(design: Design, n: float, z: float) -> float:
     low, high = 0.0, room / design.mean if design.scale == "relative" else room
     largest = high * (1 - 1e-12)
     if _power(design, largest, n, z) < design.power:
-        raise ValueError("with so few units no effect can be detected")
+        raise Unplannable("units", "with so few units no effect can be detected")
     for _ in range(100):
         middle = (low + high) / 2
         if middle in (low, high):
