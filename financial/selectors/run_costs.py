@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from agent_factory_site.common.db.prepared import Asked, PreparedQuery
 from financial.domain.cost_rules import VOID_SOURCE
-from financial.models import CostEvent
+from financial.models import CostEvent, Hold
 
 _CHUNK: Final = 5000
 
@@ -59,6 +60,20 @@ def run_costs_by_source(run_ids: Collection[str]) -> dict[str, dict[str, int]]:
         )
         for run_id, source, amount in sums:
             found.setdefault(run_id, {})[source] = int(amount)
+    return found
+
+
+def settled_without_run(holds: Collection[UUID]) -> dict[UUID, int]:
+    """What holds were settled with where that names no run, in nano-units of the base currency, with corrections."""
+    settled = Hold.objects.filter(pk__in=holds, event__isnull=False).values_list("event", "pk")
+    events = {event: hold for event, hold in settled if event is not None}
+    if not events:
+        return {}
+    rows = CostEvent.objects.filter(Q(pk__in=events) | Q(corrects__in=events), run_id="").order_by()
+    found: dict[UUID, int] = {}
+    for event, corrects, amount in rows.values_list("pk", "corrects", "base_amount"):
+        charge = event if event in events or corrects is None else corrects
+        found[events[charge]] = found.get(events[charge], 0) + (amount or 0)
     return found
 
 

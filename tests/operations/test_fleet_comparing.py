@@ -106,7 +106,7 @@ def settled_hold() -> Any:
     from financial.services.hold_settling import Settling, settle_hold
     from financial.services.holds import HoldRequest, place_hold
 
-    def make(amount: str, run_id: str) -> str:
+    def make(amount: str, run_id: str | None) -> str:
         held = HoldRequest(
             owner="key:test", entity=("agent", "bot"), amount=4 * NANO, currency="USD", cost_type="llm"
         )
@@ -116,6 +116,26 @@ def settled_hold() -> Any:
         return str(hold.pk)
 
     return make
+
+
+@pytest.mark.parametrize("at_finish", [False, True])
+@pytest.mark.parametrize(("used", "more"), [("1", False), ("2", True)])
+def test_a_hold_that_was_settled_without_its_run_is_what_the_run_is_compared_with(
+    at_finish: bool, used: str, more: bool, settled_hold: Any
+) -> None:
+    api = Api("ingest", "operations:read")
+    named = {"hold_id": settled_hold("1", None)}
+    run_id = api.post("/runs", {"agent": "bot", **({} if at_finish else named)}).json()["run_id"]
+    ending = {"status": "ok", "usage": paid(used), **(named if at_finish else {})}
+    done = api.post(f"/runs/{run_id}/finish", ending).json()
+    assert (done["cost"], done["compared_cost"], done["under_reported"]) == ("0.00", f"{used}.00", more)
+    # What comes later is held against it as well.
+    charge(run_id, "0")
+    settle()
+    assert run_of(run_id).under_reported is more
+    charge(run_id, "1", event_id="more")
+    settle()
+    assert not run_of(run_id).under_reported
 
 
 def test_a_charge_that_somebody_corrected_is_not_under_reported_by_what_it_was() -> None:

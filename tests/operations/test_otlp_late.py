@@ -257,3 +257,13 @@ def test_processes_that_send_the_same_trace_at_once_count_it_once() -> None:
     source = TelemetrySource.objects.get()
     assert source.requests == 4 * 12
     assert source.accepted == source.duplicates + 12 == 12 * (1 + 2 + 3 + 4)
+
+
+def test_a_total_whose_calls_nobody_tells_of_is_a_call_without_usage_until_they_come() -> None:
+    total = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 1}
+    take(agent(1, attributes=total))
+    assert (Run.objects.get().calls_without_usage, Run.objects.get().calls) == (1, 0)
+    assert not CostEvent.objects.exists()
+    take(chat(2, parent=1))
+    assert (Run.objects.get().calls_without_usage, Run.objects.get().calls) == (0, 1)
+    assert CostEvent.objects.get().base_amount == PRICE + 10_000

@@ -107,7 +107,9 @@ class RunSchema(serializers.Serializer):
     calls = serializers.IntegerField()
     failed_calls = serializers.IntegerField()
     tool_calls = serializers.IntegerField()
-    calls_without_usage = serializers.IntegerField()
+    calls_without_usage = serializers.IntegerField(
+        help_text="Model calls that told no tokens, and one where an agent told a total of calls that nobody told of."
+    )
     input_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()

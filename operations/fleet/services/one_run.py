@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -68,7 +69,7 @@ def told_row(run: OpenRun, said: RunSaid) -> tuple[RunRow, list[Insert]]:
     return next_row(run.row, row, parted=True), [part_insert(sorted(rows))]
 
 
-def books_of(run: OpenRun, said: Reported) -> tuple[RunBooks, int]:
+def books_of(run: OpenRun, said: Reported, hold: UUID | None) -> tuple[RunBooks, int]:
     """The books of a run to which ``said`` is added, at the costs that the ledger has now; the slot of its sums."""
     costs, *slots = ask_all(run_cost_asked(run.row.run_id), *run_slot_asked())
     cost = run_cost_of(costs)
@@ -89,7 +90,7 @@ def books_of(run: OpenRun, said: Reported) -> tuple[RunBooks, int]:
         compared_spans=compared.spans,
         compared_steps=compared.steps,
         compared_whole=compared.whole,
-        under_reported=bool(under_reported([Telling(run.row.run_id, compared, books.steps)])),
+        under_reported=bool(under_reported([Telling(run.row.run_id, compared, books.steps, hold)])),
         told_state=run.agent.state,
         revision=books.revision + 1,
     )

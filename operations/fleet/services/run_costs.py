@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from agent_factory_site.common.db.bulk import Update, write_all
-from financial.selectors.run_costs import RunCost, run_costs, run_costs_by_source
+from financial.selectors.run_costs import RunCost, run_costs, run_costs_by_source, settled_without_run
 from operations.fleet.domain.comparing import SPANS, STEPS, Compared, is_under_reported, sum_of, together
 from operations.fleet.models import Run, run_key
 
@@ -42,11 +42,12 @@ class Reported(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """Which run it is, what was reported of it without being charged, and how many steps it has."""
+    """Which run it is, what was reported of it without being charged, how many steps it has, and its hold."""
 
     run_id: str
     compared: Compared
     steps: int
+    hold: UUID | None
 
 
 def under_reported(runs: Iterable[Telling]) -> set[str]:
@@ -56,9 +57,12 @@ def under_reported(runs: Iterable[Telling]) -> set[str]:
         return set()
     run_ids = [one.run_id for one in compared]
     found, whole = run_costs_by_source(run_ids), charged_as_whole(run_ids)
+    holds = {one.hold for one in compared if one.hold is not None}
+    # Whoever settles a hold need not say for which run: the run that names it is charged all the same.
+    apart = settled_without_run(holds) if holds else {}
     flagged = set()
     for one in compared:
-        charged: dict[str, int] = {}
+        charged = {"": apart.get(one.hold, 0)} if one.hold is not None else {}
         for source, amount in found.get(one.run_id, {}).items():
             way = "" if source == RUNS and one.run_id in whole else WAYS.get(source, "")
             charged[way] = charged.get(way, 0) + amount
@@ -75,6 +79,7 @@ class _Booked(NamedTuple):
     reported_cost: int | None
     compared: Compared
     under_reported: bool
+    hold: UUID | None
     cost: RunCost
 
     def plus(self, said: Reported) -> _Booked:
@@ -101,7 +106,7 @@ def recompute_costs(
         return []
     after = {key: one.plus(added[key]) if key in added else one for key, one in before.items()}
     found = run_costs([one.run_id for key, one in after.items() if key in costing])
-    flagged = under_reported(Telling(one.run_id, one.compared, one.steps) for one in after.values())
+    flagged = under_reported(Telling(one.run_id, one.compared, one.steps, one.hold) for one in after.values())
     now = timezone.now()
     told, changed = [], []
     for key, one in after.items():
@@ -124,14 +129,14 @@ def recompute_costs(
 def _locked_books(keys: Sequence[UUID]) -> dict[UUID, _Booked]:
     """What the rows of runs say of their books, locked in the order of their keys."""
     found: dict[UUID, _Booked] = {}
-    columns = ("pk", "run_id", "steps", "reported_cost", "under_reported", *_COMPARED, *_COST)
+    columns = ("pk", "run_id", "steps", "reported_cost", "under_reported", "hold", *_COMPARED, *_COST)
     for start in range(0, len(keys), CHUNK):
         rows = Run.objects.filter(pk__in=keys[start : start + CHUNK]).order_by("pk")
-        for key, run_id, steps, own, flag, spans, calls, whole, *cost in rows.select_for_update(
+        for key, run_id, steps, own, flag, hold, spans, calls, whole, *cost in rows.select_for_update(
             no_key=True
         ).values_list(*columns):
             compared = Compared(spans, calls, whole)
-            found[key] = _Booked(run_id, steps, own, compared, flag, RunCost(*cost))
+            found[key] = _Booked(run_id, steps, own, compared, flag, hold, RunCost(*cost))
     return found
 
 

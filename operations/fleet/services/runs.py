@@ -226,7 +226,7 @@ def _finish(run_id: str, finish: FinishInput, finished: str, owner: str | None) 
             row = row._replace(costs_from="api")
         hold = as_uuid(finish.hold_id or "") or row.hold
         said_of_cost = _charge(finish, run, row, hold, moment(end), owner)
-        books, slot = books_of(run, said_of_cost)
+        books, slot = books_of(run, said_of_cost, hold)
         ended = ended_run(row, books, agent.key, related=run.related(row))
         later = send_run(key=row.id, run=ended, served=run.served)
         outcome = RecordedRuns({row.id: (run.row, row)})

@@ -289,7 +289,8 @@ def _said(run: Run) -> RunSaid:
         calls=run.calls,
         failed_calls=run.failed_calls,
         tool_calls=run.tool_calls,
-        calls_without_usage=run.calls_without_usage,
+        # A total of calls that nobody tells of is usage without a cost as well.
+        calls_without_usage=run.calls_without_usage + run.total_without_calls,
     )
 
 
