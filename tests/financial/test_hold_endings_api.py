@@ -21,10 +21,12 @@ pytestmark = pytest.mark.django_db
 
 def test_settling_answers_with_the_hold_and_the_ledger_event(agent):
     budget = make_budget(10)
+    # Of this month, as is the budget.
+    moment = f"{timezone.now():%Y-%m-%dT%H:%M:%SZ}"
     placed = place(agent, provider="openai", model="gpt-4o", entities={"team": "emea"}, tags={"env": "prod"})
     told = {
         "usage": {"input_tokens": 1200, "cache_read_tokens": 800, "output_tokens": 310}, "event_id": "run-7/llm-3",
-        "source": "gateway", "occurred_at": "2026-11-02T10:11:12Z", "run_id": "run-7", "tags": {"try": "2"},
+        "source": "gateway", "occurred_at": moment, "run_id": "run-7", "tags": {"try": "2"},
     }  # fmt: skip
     response = agent.post(f"{placed['Location']}/settle", told)
     event = Api(["financial:read"]).get(f"{COSTS}/{CostEvent.objects.get().pk}").json()
@@ -45,7 +47,7 @@ def test_settling_answers_with_the_hold_and_the_ledger_event(agent):
         "tags",
     )
     assert [event[name] for name in named] == [
-        "gateway", "run-7/llm-3", "2026-11-02T10:11:12Z", "bot", {"team": "emea"}, "gpt-4o", "0.0051", "run-7",
+        "gateway", "run-7/llm-3", moment, "bot", {"team": "emea"}, "gpt-4o", "0.0051", "run-7",
         {"env": "prod", "try": "2"},
     ]  # fmt: skip
     row = BudgetPeriod.objects.get(budget=budget)
