@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
 from agent_factory_site.common.charts import NumberFormat, plain_format, ratio_format
 from research.domain.statistics.values import WORDS
@@ -99,3 +100,25 @@ def effect_format(metric: Metric) -> NumberFormat:
         lambda value: effect_words(metric, float(value)),
         lambda value, step: share.tick(value, step).replace("%", "pp"),
     )
+
+
+def change_words(
+    verdict: Mapping[str, Any], primary: str, engine: str, stopped: Sequence[datetime | None]
+) -> str:
+    """What would change a verdict that is given; empty for one that waits, whose blockers say it. ``stopped`` is when
+    each arm but the baseline was stopped.
+    """
+    code = verdict["code"]
+    if code == "ship":
+        again = " at the next look" if engine == "group_sequential" else ""
+        return (
+            f"an interval of {primary} that reaches no effect again{again}, a guardrail that {verdict['variant']} "
+            "breaches, or a check of health that fails"
+        )
+    if code == "unhealthy":
+        return "the cause found and mended, and a new phase, which counts units afresh"
+    if code == "not_started":
+        return "the first exposed units"
+    if code == "roll_back" and all(stopped):
+        return "nothing any more, as every other arm was stopped"
+    return f"an interval of {primary} on the better side of no effect" if code == "roll_back" else ""

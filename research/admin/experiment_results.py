@@ -18,6 +18,7 @@ from research.selectors.arm_data import health_of
 
 from .effect_words import (
     chance_words,
+    change_words,
     effect_format,
     effect_words,
     interval_words,
@@ -77,6 +78,9 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
     export = f"/api/v1/research/experiments/{key}/results"
     return {
         "verdict": _verdict(judged["verdict"]),
+        "change": change_words(
+            judged["verdict"], primary.key, judged["engine"], [one.stopped_at for one in data.variants[1:]]
+        ),
         "ended": data.experiment.stopped_at is not None,
         "engines": [
             {

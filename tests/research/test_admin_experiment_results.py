@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 from uuid import UUID
@@ -12,11 +13,13 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from scipy import stats
 
 from agent_factory_site.common.models import Job
 from research.admin.effect_words import (
     chance_words,
+    change_words,
     effect_words,
     interval_words,
     p_words,
@@ -26,7 +29,7 @@ from research.admin.effect_words import (
 )
 from research.domain.statistics.group_sequential import boundaries
 from research.domain.statistics.spending import Spending
-from research.models import Analysis, Experiment, Look, Metric
+from research.models import Analysis, Experiment, Look, Metric, Variant
 from research.services import analyse
 from research.services.analyse import analyse_due, analyse_experiment
 from research.services.record_results import record_results
@@ -134,6 +137,37 @@ def test_what_would_change_the_verdict_is_said(reader: Client) -> None:
     words = section(reader, row, "verdict")
     assert "Keep running. Still open: treatment has not been shown to be better on rating" in words
     assert f"it takes about {verdict['more_units']:,} more units of all arms" in words
+
+
+def test_what_would_change_a_verdict_that_is_given_is_said(reader: Client) -> None:
+    row = measured()
+    words = (
+        "What would change it: an interval of rating that reaches no effect again, a guardrail that treatment"
+    )
+    assert words in section(reader, row, "verdict")
+    assert "no effect again at the next look" not in section(reader, row, "verdict")
+    Variant.objects.filter(experiment=row, key="treatment").update(stopped_at=timezone.now())
+    assert results()["verdict"]["code"] == "roll_back"
+    words = "What would change it: nothing any more, as every other arm was stopped."
+    assert words in section(reader, row, "verdict")
+    Experiment.objects.filter(pk=row.pk).update(state="stopped", stopped_at=timezone.now())
+    assert "What would change it" not in section(reader, row, "verdict")
+
+
+@pytest.mark.parametrize(
+    ("code", "stopped", "words"),
+    [
+        ("ship", [None], "rating that reaches no effect again at the next look, a guardrail that b breaches"),
+        ("roll_back", [None], "an interval of rating on the better side of no effect"),
+        ("roll_back", [datetime(2026, 3, 2, tzinfo=UTC), None], "an interval of rating on the better side"),
+        ("roll_back", [datetime(2026, 3, 2, tzinfo=UTC)], "nothing any more"),
+        ("unhealthy", [None], "a new phase, which counts units afresh"),
+        ("not_started", [None], "the first exposed units"),
+    ],
+)
+def test_each_verdict_has_what_would_change_it(code: str, stopped: list[datetime | None], words: str) -> None:
+    assert words in change_words({"code": code, "variant": "b"}, "rating", "group_sequential", stopped)
+    assert change_words({"code": "keep_running", "variant": None}, "rating", "fixed", stopped) == ""
 
 
 @pytest.mark.parametrize(
