@@ -140,6 +140,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         init_command="PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA recursive_triggers=ON;",
     )
 elif _database["ENGINE"] == "django.db.backends.postgresql":
+    _database["ENGINE"] = "agent_factory_site.common.db.postgres"
     # A new connection per request costs six times the throughput.
     _database["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=600)
     _database["CONN_HEALTH_CHECKS"] = True

@@ -12,6 +12,7 @@ import msgspec
 
 from agent_factory_site.common.audit.recorder import audit_insert
 from agent_factory_site.common.db.bulk import Insert
+from agent_factory_site.common.db.prepared import Asked
 from agent_factory_site.common.ids import uuid7
 from agent_factory_site.common.money import format_amount
 from agent_factory_site.common.outbox import outbox_inserts
@@ -24,7 +25,7 @@ from financial.models.cost_event import USAGE_FIELDS
 from .budget_spending import Settlement, spend_budgets
 from .entries import Entry
 from .facets import FacetSubject, facet_owners
-from .rollups import RollupRows, facet_rollup_rows, rollup_plan, rollup_rows, write_with_rollups
+from .rollups import RollupPlan, RollupRows, facet_rollup_rows, rollup_rows, write_with_rollups
 from .series import SeriesName
 
 EVENT_COLUMNS: Final = (
@@ -72,14 +73,17 @@ def append_entries(
     appended: Sequence[Appended],
     entities: Mapping[EntityName, int],
     numbers: Mapping[SeriesName, int],
+    plan: RollupPlan,
     settlement: Settlement | None = None,
-) -> None:
+    asked: Sequence[Asked] = (),
+) -> list[list[tuple[Any, ...]]]:
     """Write the rows, their attributions, one audit event, one domain event, and add to rollups and budgets.
 
-    Runs in the caller's transaction, after the event ids were claimed.
+    Runs in the caller's transaction, after the event ids were claimed and ``plan`` was asked for. Answers what
+    is ``asked`` once the ledger has the rows; nothing where there are none.
     """
     if not appended:
-        return
+        return []
     audit_id = uuid7()
     fleet = entities[FLEET]
     rows, attributions, sums = [], [], []
@@ -90,7 +94,6 @@ def append_entries(
         rows.append(_row(event, entities[entry.entity], series, audit_id))
         attributions.extend([(entity, entry.occurred_at, event.id) for entity in seen_by])
         sums.append(((*seen_by, fleet), entry.occurred_at, series, _measures(entry)))
-    plan = rollup_plan()
     rollups: list[RollupRows] = []
     if plan.dimensions:
         subjects = [FacetSubject(event.entry.entities, event.entry.tags) for event in appended]
@@ -108,8 +111,9 @@ def append_entries(
         *_tell(appended, audit_id),
     ]
     # Last but for the budgets, because rows shared with other writers are locked from here to the commit.
-    write_with_rollups(inserts, rollups)
+    answers = write_with_rollups(inserts, rollups, asked)
     spend_budgets(appended, entities, plan.budgets, settlement)
+    return answers
 
 
 def _json(value: object) -> str:

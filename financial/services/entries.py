@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Final
@@ -72,10 +72,13 @@ class _Worth:
     unit_price: UUID | None = None
 
 
-def work_out_entries(costs: Sequence[CostItem]) -> list[Entry | FieldError]:
-    """The entry of each charge and credit, or the one reason it cannot be booked; corrections are not for here."""
+def work_out_entries(costs: Sequence[CostItem], prices: Hashable = ...) -> list[Entry | FieldError]:
+    """The entry of each charge and credit, or the one reason it cannot be booked; corrections are not for here.
+
+    ``prices`` is the revision of the prices where the caller has just read it.
+    """
     events = [cost for cost in costs if not isinstance(cost, Correction)]
-    resolver = PriceResolver()
+    resolver = PriceResolver(revision=prices)
     unit_prices = _unit_prices(events)
     worths = [_worth(cost, resolver, unit_prices.get(index)) for index, cost in enumerate(events)]
     foreign = {

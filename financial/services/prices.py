@@ -96,12 +96,13 @@ class PriceResolver:
     this process meets it at the present revision, and nothing after. Use it before the transaction
     that stores the events: a model met for the first time is copied from the catalogue in a
     transaction of its own, unless ``adopt`` is false, when it is priced as it would be copied.
+    ``revision`` is that of the prices where the caller has just read it.
     """
 
-    def __init__(self, *, adopt: bool = True) -> None:
+    def __init__(self, *, adopt: bool = True, revision: Hashable = ...) -> None:
         global _memory
         self._adopt = adopt
-        token = price_revision()
+        token = price_revision() if revision is ... else revision
         if _memory.token != token:
             _memory = _Memory(token)
         self._shared = _memory

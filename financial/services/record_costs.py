@@ -7,15 +7,16 @@ event ids claimed and rollups added to in sorted order, so that two batches neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from agent_factory_site.common.db.bulk import insert_ignore_returning
+from agent_factory_site.common.db.bulk import insert_ignore_and_ask
+from agent_factory_site.common.db.prepared import Asked
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import FieldError
 from agent_factory_site.common.ids import uuid7_batch
@@ -30,7 +31,7 @@ from .append import Appended, append_entries
 from .budget_spending import Settlement, missing_rates
 from .corrections import admit_corrections, work_out_corrections
 from .entries import Entry, work_out_entries
-from .rollups import naming_sums
+from .rollups import naming_sums, plan_asked, plan_of
 from .series import SeriesName, resolve_series
 
 CONFLICT: Final = FieldError(
@@ -44,13 +45,15 @@ KEY_TYPES: Final = ("uuid", "uuid", "uuid", "timestamptz")
 class RecordedCosts:
     """What became of a batch. ``amount`` is the base-currency sum of the accepted events, in nano-units.
 
-    ``duplicates`` maps an index to the id of the event that was recorded before.
+    ``duplicates`` maps an index to the id of the event that was recorded before. ``answers`` are those to what
+    was asked with the batch; none where nothing was accepted.
     """
 
     accepted: dict[int, Appended] = field(default_factory=dict)
     duplicates: dict[int, UUID] = field(default_factory=dict)
     rejected: dict[int, list[FieldError]] = field(default_factory=dict)
     amount: int = 0
+    answers: list[list[tuple[Any, ...]]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -71,10 +74,14 @@ def record_costs(
     costs: Sequence[CostItem | list[FieldError]],
     settlement: Settlement | None = None,
     savepoint: bool = True,
+    prices: Hashable = ...,
+    asked: Sequence[Asked] = (),
 ) -> RecordedCosts:
     """Record a batch, in the order sent; with ``settlement``, the one cost of that hold.
 
-    Who records in a transaction that does not go on where this fails needs no ``savepoint``.
+    Who records in a transaction that does not go on where this fails needs no ``savepoint``. ``prices`` is the
+    revision of the prices where the caller has just read it. What is ``asked`` is asked once the ledger has the
+    batch, in the same message where that can be.
 
     An item that is a list of errors (it did not decode) is passed through as rejected. A repeated
     event (same source, event id and content) changes nothing; the same id with other content is
@@ -82,8 +89,8 @@ def record_costs(
     """
     outcome = RecordedCosts()
     own_source = HOLD_SOURCE if settlement is not None else ""
-    pending = _work_out(_identify(costs, outcome, own_source), outcome)
-    record_entries(pending, outcome, settlement, savepoint)
+    pending = _work_out(_identify(costs, outcome, own_source), outcome, prices)
+    record_entries(pending, outcome, settlement, savepoint, asked)
     return outcome
 
 
@@ -92,6 +99,7 @@ def record_entries(
     outcome: RecordedCosts,
     settlement: Settlement | None = None,
     savepoint: bool = True,
+    asked: Sequence[Asked] = (),
 ) -> None:
     """Record entries that were worked out, each once by its key; ``outcome`` tells what became of them."""
     if not pending:
@@ -111,7 +119,7 @@ def record_entries(
     entities = resolve_entities(names)
     numbers = resolve_series(series)
     with naming_sums():
-        retry_conflicts(lambda: _store(pending, entities, numbers, outcome, settlement, savepoint))
+        retry_conflicts(lambda: _store(pending, entities, numbers, outcome, settlement, savepoint, asked))
 
 
 @dataclass(slots=True)
@@ -147,11 +155,11 @@ def _identify(
     return list(identified.values())
 
 
-def _work_out(identified: Sequence[_Identified], outcome: RecordedCosts) -> list[Pending]:
+def _work_out(identified: Sequence[_Identified], outcome: RecordedCosts, prices: Hashable) -> list[Pending]:
     corrections = [item for item in identified if isinstance(item.cost, Correction)]
     events = [item for item in identified if not isinstance(item.cost, Correction)]
     worked_out = [
-        *zip(events, work_out_entries([item.cost for item in events]), strict=True),
+        *zip(events, work_out_entries([item.cost for item in events], prices), strict=True),
     ]
     if corrections:
         worked_out += zip(
@@ -178,6 +186,7 @@ def _store(
     outcome: RecordedCosts,
     settlement: Settlement | None,
     savepoint: bool,
+    asked: Sequence[Asked],
 ) -> None:
     now = timezone.now()
     with transaction.atomic(savepoint=savepoint):
@@ -191,13 +200,14 @@ def _store(
             (item, event, admitted.get(item.key, item.entry) if admitted else item.entry)
             for item, event in zip(items, uuid7_batch(len(items)), strict=True)
         ]
-        claimed = insert_ignore_returning(
+        claimed, (plan,) = insert_ignore_and_ask(
             connection,
             CostEventKey._meta.db_table,
             KEY_COLUMNS,
             KEY_TYPES,
             [(item.key, item.content, event, entry.occurred_at) for item, event, entry in rows],
             "key",
+            plan_asked(),
         )
         repeated: list[Pending] = []
         if len(claimed) != len(rows):
@@ -206,7 +216,7 @@ def _store(
         rows.sort(key=_place)
         known = _known([item.key for item in repeated])
         appended = [Appended(event, item.source, item.event_id, now, entry) for item, event, entry in rows]
-        append_entries(appended, entities, numbers, settlement)
+        outcome.answers = append_entries(appended, entities, numbers, plan_of(plan), settlement, asked)
     for (item, _, _), event in zip(rows, appended, strict=True):
         outcome.accepted[item.index] = event
         outcome.amount += event.entry.base_amount

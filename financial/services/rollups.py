@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from django.db import connection
 
 from agent_factory_site.common.db.bulk import Addition, Insert, OutOfRange, write_all
+from agent_factory_site.common.db.prepared import Asked, ask_all
 from agent_factory_site.common.errors import Conflict
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.money import MAX_NANO
@@ -36,6 +37,7 @@ ADD_COLUMNS: Final = ("events", "unpriced", "amount", "base_amount", *USAGE_FIEL
 ADD_TYPES: Final = ("bigint",) * len(ADD_COLUMNS)
 KEY_COLUMNS: Final = ("entity_id", "bucket", "series_id", "slot")
 KEY_TYPES: Final = ("bigint", "int", "bigint", "smallint")
+_DIMENSION: Final = ("id", "owner_type", "dimension")
 FACET_KEY_COLUMNS: Final = ("entity_id", "dimension_id", "bucket", "facet_id", "series_id", "slot")
 FACET_KEY_TYPES: Final = ("bigint", "bigint", "int", "bigint", "bigint", "smallint")
 
@@ -55,7 +57,12 @@ class RollupPlan(NamedTuple):
 
 
 def rollup_plan() -> RollupPlan:
-    """The present dimensions and budgets, and the slot this transaction adds to, in one statement.
+    """The present dimensions and budgets, and the slot this transaction adds to, in one statement."""
+    return plan_of(ask_all(plan_asked())[0])
+
+
+def plan_asked() -> Asked:
+    """:func:`rollup_plan`, to be asked together with others; :func:`plan_of` reads the answer.
 
     Asked after the transaction's first write to the ledger: whoever adds a dimension or a budget waits for
     writers that have not seen it. The slot is the lowest that no other transaction adds to now, so that
@@ -63,23 +70,22 @@ def rollup_plan() -> RollupPlan:
     to read. Should all slots be taken, one is shared by waiting for its rows. SQLite has one writer at a
     time: one slot.
     """
-    slot, parameters = (
-        ("0", None) if connection.vendor == "sqlite" else (_FREE_SLOT, [SLOTS - 1, _SLOT_LOCKS])
-    )
+    slot, parameters = ("0", ()) if connection.vendor == "sqlite" else (_FREE_SLOT, (SLOTS - 1, _SLOT_LOCKS))
     # Asked in every batch, also of one event: a queryset takes four times as long as its statement.
-    columns = ("id", "owner_type", "dimension")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {slot}, (SELECT token FROM financial_budgetrevision), {', '.join(columns)}"  # noqa: S608
-            f" FROM (SELECT 1) AS one LEFT JOIN {CostFacetDimension._meta.db_table} ON true ORDER BY id",
-            parameters,
-        )
-        rows = cursor.fetchall()
+    return Asked(
+        f"SELECT {slot}, (SELECT token FROM financial_budgetrevision), {', '.join(_DIMENSION)}"  # noqa: S608
+        f" FROM (SELECT 1) AS one LEFT JOIN {CostFacetDimension._meta.db_table} ON true ORDER BY id",
+        parameters,
+    )
+
+
+def plan_of(rows: Sequence[tuple[Any, ...]]) -> RollupPlan:
+    """The plan that the answer to :func:`plan_asked` tells of."""
     found, token = rows[0][:2]
     return RollupPlan(
         os.getpid() % SLOTS if found is None else int(found),
         [
-            CostFacetDimension.from_db(connection.alias, columns, row)
+            CostFacetDimension.from_db(connection.alias, _DIMENSION, row)
             for _, _, *row in rows
             if row[0] is not None
         ],
@@ -171,10 +177,15 @@ def _quarters(events: Sequence[Event]) -> dict[Any, list[int]]:
     )
 
 
-def write_with_rollups(inserts: Sequence[Insert], rollups: Sequence[RollupRows]) -> None:
-    """Write ``inserts``, then add to ``rollups``: rows that other writers share are locked last."""
+def write_with_rollups(
+    inserts: Sequence[Insert], rollups: Sequence[RollupRows], asked: Sequence[Asked] = ()
+) -> list[list[tuple[Any, ...]]]:
+    """Write ``inserts``, then add to ``rollups``: rows that other writers share are locked last.
+
+    Answers what is ``asked`` after that.
+    """
     try:
-        write_all(connection, [*inserts, *[each.addition() for each in rollups]])
+        return write_all(connection, [*inserts, *[each.addition() for each in rollups]], asked)
     except OutOfRange as error:
         raise RollupOutOfRange(rollups) from error
 

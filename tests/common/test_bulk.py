@@ -12,11 +12,15 @@ from django.db import IntegrityError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
 from agent_factory_site.common.db.bulk import (
+    Insert,
     OutOfRange,
+    insert_ignore_and_ask,
     insert_ignore_returning,
     insert_rows,
     upsert_add,
+    write_all,
 )
+from agent_factory_site.common.db.prepared import Asked, ask_all
 from tests.common.bulk_tables import (
     COLUMNS,
     LEAST,
@@ -229,3 +233,40 @@ def test_a_time_without_a_zone_is_refused_beside_plain_values(tables: None, coun
     with pytest.raises(TypeError, match="time.* zone"), transaction.atomic():
         insert_rows(connection, PLAIN, ("id", "number", "at"), rows)
     assert not Plain.objects.exists()
+
+
+def _counts(names: list[str]) -> list[Asked]:
+    return [Asked(f"SELECT count(*), %s FROM {SAMPLE} WHERE name = %s", [name, name]) for name in names]
+
+
+@pytest.mark.parametrize("counts", [(), (1,), (1, 2), (1, 300), (300, 1), (300, 300)], ids=str)
+@pytest.mark.parametrize("names", [[], ["%s %% ?"], TRICKY], ids=["nothing", "one", "many"])
+def test_what_is_asked_with_rows_is_answered_after_them(
+    tables: None, counts: tuple[int, ...], names: list[str]
+) -> None:
+    columns = ("id", "name", "small")
+    inserts = [
+        Insert(SAMPLE, columns, [(uuid.uuid4(), TRICKY[number % 9], 1) for number in range(count)])
+        for count in counts
+    ]
+    with transaction.atomic():
+        answers = write_all(connection, inserts, _counts(names))
+        again = ask_all(*_counts(names))
+    found = {name: sum(len(range(TRICKY.index(name), count, 9)) for count in counts) for name in names}
+    assert answers == again == [[(found[name], name)] for name in names]
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+@pytest.mark.parametrize("names", [[], ["%s %% ?"], TRICKY], ids=["nothing", "one", "many"])
+def test_what_is_asked_with_a_claim_is_answered_after_it(
+    tables: None, count: int, known: bool, names: list[str]
+) -> None:
+    rows = [(uuid.uuid4(), TRICKY[number % 9], 1) for number in range(count)]
+    claim = connection, SAMPLE, ("id", "name", "small"), ("uuid", "text", "smallint"), rows, "id"
+    with transaction.atomic():
+        if known:
+            insert_ignore_returning(*claim)
+        inserted, answers = insert_ignore_and_ask(*claim, *_counts(names))
+    assert inserted == (set() if known else {row[0] for row in rows})
+    assert answers == [[(len(range(TRICKY.index(name), count, 9)), name)] for name in names]

@@ -29,9 +29,15 @@ class Asked(NamedTuple):
     parameters: Sequence[Any] = ()
     read: Callable[[Sequence[Any]], tuple[Any, ...]] | None = None
 
+    def rows(self, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows that were ``found``, as they are to be read."""
+        return found if self.read is None else [self.read(row) for row in found]
+
 
 def ask_all(*asked: Asked) -> list[list[tuple[Any, ...]]]:
     """The rows of each statement, carried out in their order; each returns rows."""
+    if not asked:
+        return []
     with connection.cursor() as cursor:
         found: list[list[tuple[Any, ...]]] = []
         if connection.vendor == "postgresql":
@@ -45,10 +51,7 @@ def ask_all(*asked: Asked) -> list[list[tuple[Any, ...]]]:
             for one in asked:
                 cursor.execute(one.sql, one.parameters)
                 found.append(cursor.fetchall())
-    return [
-        rows if one.read is None else [one.read(row) for row in rows]
-        for one, rows in zip(asked, found, strict=True)
-    ]
+    return [one.rows(rows) for one, rows in zip(asked, found, strict=True)]
 
 
 class PreparedQuery:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 from django.db import transaction
 
+from agent_factory_site.common.db.prepared import Asked
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, NotFound
 from agent_factory_site.common.money import parse_amount
 from financial.domain.cost_input import CostInput
@@ -100,13 +101,17 @@ def settle_with_cost(*, hold_id: UUID, owner: str | None, cost: CostInput) -> Ch
     return "recorded"
 
 
-def charge(cost: CostInput, *, savepoint: bool = True) -> None:
+def charge(
+    cost: CostInput, *, savepoint: bool = True, prices: Hashable = ..., asked: Sequence[Asked] = ()
+) -> list[list[tuple[Any, ...]]]:
     """Record one cost by itself; raises :class:`Invalid` naming what is wrong with it.
 
-    ``savepoint`` as of :func:`record_costs`.
+    ``savepoint``, ``prices``, ``asked`` and the answers are those of :func:`record_costs`.
     """
-    if errors := record_costs(costs=[cost], savepoint=savepoint).rejected.get(0):
+    recorded = record_costs(costs=[cost], savepoint=savepoint, prices=prices, asked=asked)
+    if errors := recorded.rejected.get(0):
         raise Invalid.fields(*errors)
+    return recorded.answers
 
 
 def is_settled(hold_id: UUID | None) -> bool:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
 from agent_factory_site.common.db.bulk import Insert, Write
-from agent_factory_site.common.db.prepared import ask_all
+from agent_factory_site.common.db.prepared import Asked
 from agent_factory_site.common.db.slots import slot_of
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.selectors.entities import EntityName
@@ -69,9 +70,19 @@ def told_row(run: OpenRun, said: RunSaid) -> tuple[RunRow, list[Insert]]:
     return next_row(run.row, row, parted=True), [part_insert(sorted(rows))]
 
 
-def books_of(run: OpenRun, said: Reported, hold: UUID | None) -> tuple[RunBooks, int]:
-    """The books of a run to which ``said`` is added, at the costs that the ledger has now; the slot of its sums."""
-    costs, *slots = ask_all(run_cost_asked(run.row.run_id), *run_slot_asked())
+def books_asked(run: OpenRun) -> list[Asked]:
+    """What :func:`books_of` wants to know once the ledger has the costs of the run."""
+    return [run_cost_asked(run.row.run_id), *run_slot_asked()]
+
+
+def books_of(
+    run: OpenRun, said: Reported, hold: UUID | None, answers: Sequence[list[tuple[Any, ...]]]
+) -> tuple[RunBooks, int]:
+    """The books of a run to which ``said`` is added, at the costs that the ledger has now; the slot of its sums.
+
+    ``answers`` are those to :func:`books_asked`.
+    """
+    costs, *slots = answers
     cost = run_cost_of(costs)
     books = run.books
     before = Compared(books.compared_spans, books.compared_steps, books.compared_whole)

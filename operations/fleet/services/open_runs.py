@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,10 +11,11 @@ from uuid import UUID
 import msgspec
 from django.db.models import Exists, QuerySet, Subquery
 
-from agent_factory_site.common.db.prepared import PreparedQuery
+from agent_factory_site.common.db.prepared import PreparedQuery, ask_all
 from agent_factory_site.common.errors import FieldError, NotFound
 from agent_factory_site.common.models import Entity
 from agent_factory_site.common.selectors.entities import EntityName
+from financial.selectors.prices import price_revision_asked, price_revision_of
 from operations.fleet.domain.run_said import RunSaid, unpack
 from operations.fleet.models import API_PART, Agent, AgentAlias, Run, RunPart, RunVariant, Step, run_key
 
@@ -44,7 +45,8 @@ class OpenRun:
     """A run under lock: its row and books, what the API said of it, and its agent.
 
     ``alone`` tells that nobody but the API did; ``charged`` that a step of it was charged, ``served`` that it
-    has variants, ``called`` that it called other runs. ``entities`` are its user and unit, by name.
+    has variants, ``called`` that it called other runs. ``entities`` are its user and unit, by name, ``prices`` the
+    revision of the prices.
     """
 
     row: RunRow
@@ -56,6 +58,7 @@ class OpenRun:
     served: bool
     called: bool
     entities: dict[EntityName, int]
+    prices: Hashable
 
     def related(self, row: RunRow) -> bool:
         """Whether the run, as ``row`` tells of it now, called others or was called."""
@@ -98,7 +101,8 @@ def open_run(run_id: str) -> OpenRun:
     if locked is None:
         raise NotFound("not_found", "There is no such run.")
     row, books = locked
-    found = _AROUND.rows(key, row.agent_id, row.user_id or 0, row.unit_id or 0)[0]
+    around = _AROUND.asked(key, row.agent_id, row.user_id or 0, row.unit_id or 0)
+    (found,), revision = ask_all(around, price_revision_asked())
     width = len(AGENT_COLUMNS)
     name, agent = found[0], KnownAgent(*found[1:width])
     packed, others, charged, served, called, user, unit_type, unit = found[width:]
@@ -131,6 +135,7 @@ def open_run(run_id: str) -> OpenRun:
         served=bool(served),
         called=bool(called),
         entities=entities,
+        prices=price_revision_of(revision),
     )
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
 from agent_factory_site.common.db.bulk import Write, write_all
-from agent_factory_site.common.db.prepared import PreparedQuery, ask_all
+from agent_factory_site.common.db.prepared import Asked, PreparedQuery
 from agent_factory_site.common.errors import Conflict, NotFound
 from agent_factory_site.common.outbox import publish
 from operations.fleet.domain.run_outcomes import Outcome, matches, outcome_cost, results_of, sample_of
@@ -83,8 +83,13 @@ def _join(whole: set[UUID], only_cost: set[UUID], relinked: set[UUID]) -> None:
             _send_samples(list(some.values()), cost_alone)
 
 
-def send_run(*, key: UUID, run: EndedRun, served: bool) -> list[Write]:
-    """Send what one run came to; ``served`` tells whether it has variants.
+def served_asked(key: UUID) -> list[Asked]:
+    """What :func:`send_run` wants to know of a run that has variants."""
+    return [_SERVED.asked(key), revision_asked()]
+
+
+def send_run(*, key: UUID, run: EndedRun, served: Sequence[list[tuple[Any, ...]]]) -> list[Write]:
+    """Send what one run came to; ``served`` are the answers to :func:`served_asked`, none without variants.
 
     Answers what is left to be written: last, in the caller's transaction.
     """
@@ -92,7 +97,7 @@ def send_run(*, key: UUID, run: EndedRun, served: bool) -> list[Write]:
     if run.related:
         publish(RelatedRunsChanged(runs=[str(key)]))
     elif served:
-        variants, tokens = ask_all(_SERVED.asked(key), revision_asked())
+        variants, tokens = served
         known = definitions(tokens[0][0] if tokens else None)
         for experiment, variant, unit, arm, phase in sorted(variants):
             definition = known.by_key.get(experiment)

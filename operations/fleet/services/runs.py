@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from agent_factory_site.common.db.bulk import Write, write_all
+from agent_factory_site.common.db.prepared import Asked, ask_all
 from agent_factory_site.common.db.retry import retry_conflicts
 from agent_factory_site.common.errors import Conflict, FieldError, Invalid, Locked
 from agent_factory_site.common.ids import uuid7
@@ -39,11 +41,11 @@ from .call_costs import (
     worth_of,
 )
 from .charge_names import cost_event
-from .one_run import begin_recording, books_of, model_of, names_of, told_row
+from .one_run import begin_recording, books_asked, books_of, model_of, names_of, told_row
 from .open_runs import Control, OpenRun, api_part, control_of, open_run, time_errors
 from .record_runs import RecordedRuns, finish_recording, record_runs
 from .run_costs import Reported
-from .run_results import ended_run, send_run, settle_runs
+from .run_results import ended_run, send_run, served_asked, settle_runs
 from .run_rows import RunRow, as_uuid, locked_run, micros, moment, run_update
 from .run_units import unit_of
 
@@ -225,10 +227,15 @@ def _finish(run_id: str, finish: FinishInput, finished: str, owner: str | None) 
         if finish.usage is not None and not row.costs_from:
             row = row._replace(costs_from="api")
         hold = as_uuid(finish.hold_id or "") or row.hold
-        said_of_cost = _charge(finish, run, row, hold, moment(end), owner)
-        books, slot = books_of(run, said_of_cost, hold)
-        ended = ended_run(row, books, agent.key, related=run.related(row))
-        later = send_run(key=row.id, run=ended, served=run.served)
+        related = run.related(row)
+        asked = books_asked(run)
+        width = len(asked)
+        if run.served and not related:
+            asked += served_asked(row.id)
+        said_of_cost, answers = _charge(finish, run, row, hold, moment(end), owner, asked)
+        books, slot = books_of(run, said_of_cost, hold, answers[:width])
+        ended = ended_run(row, books, agent.key, related=related)
+        later = send_run(key=row.id, run=ended, served=answers[width:])
         outcome = RecordedRuns({row.id: (run.row, row)})
         finish_recording(outcome, [*later, *writes, run_update(row, books, now)], slot)
     return FinishedRun(model_of(run, row, books, now), control_of(agent))
@@ -241,9 +248,11 @@ def _charge(
     hold: UUID | None,
     at: datetime,
     owner: str | None,
-) -> Reported:
-    """Charge what the whole run used, or else compare it; what that adds to the run."""
+    asked: Sequence[Asked],
+) -> tuple[Reported, list[list[tuple[Any, ...]]]]:
+    """Charge what the whole run used, or else compare it; what that adds to the run, and the answers to ``asked``."""
     other = None
+    answers: list[list[tuple[Any, ...]]] = []
     charged = False
     if finish.usage is not None:
         cost = cost_of(
@@ -255,21 +264,28 @@ def _charge(
             entities=dict(run.entities.keys()),
         )
         if row.costs_from == "api" and not run.charged and not is_settled(hold):
-            _under("/usage", cost, hold, owner)
+            answers = _under("/usage", cost, hold, owner, run.prices, asked)
             charged = True
         else:
             other = worth_of([cost])[0]
     if not charged:
         give_back(hold_id=hold, owner=owner)
-    return Reported(0, nano(finish.reported_cost), Compared(whole=other))
+    return Reported(0, nano(finish.reported_cost), Compared(whole=other)), answers or ask_all(*asked)
 
 
-def _under(pointer: str, cost: Any, hold: UUID | None, owner: str | None) -> None:
+def _under(
+    pointer: str,
+    cost: Any,
+    hold: UUID | None,
+    owner: str | None,
+    prices: Hashable,
+    asked: Sequence[Asked],
+) -> list[list[tuple[Any, ...]]]:
     try:
         if hold is None:
-            charge(cost, savepoint=False)
-        else:
-            settle_with_cost(hold_id=hold, owner=owner, cost=cost)
+            return charge(cost, savepoint=False, prices=prices, asked=asked)
+        settle_with_cost(hold_id=hold, owner=owner, cost=cost)
+        return []
     except RollupOutOfRange:
         raise
     except Invalid as refusal:

@@ -21,6 +21,8 @@ from django.db.transaction import TransactionManagementError
 
 from agent_factory_site.common.errors import Invalid
 
+from ..prepared import Asked, ask_all
+
 Rows = Sequence[Sequence[Any]]
 
 
@@ -75,16 +77,24 @@ class Addition:
 Write = Insert | Addition | Update
 
 
-def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Write]) -> None:
-    """Carry out ``writes`` in their order; on PostgreSQL neighbours of few rows go in one message."""
+def write_all(
+    connection: BaseDatabaseWrapper, writes: Sequence[Write], asked: Sequence[Asked] = ()
+) -> list[list[tuple[Any, ...]]]:
+    """Carry out ``writes`` in their order, then answer what is ``asked``, as :func:`ask_all` does.
+
+    On PostgreSQL neighbours of few rows go in one message, and what is asked with the last of them.
+    """
     for write in writes:
         if isinstance(write, Addition):
             keys = len(write.key_columns)
             if len({tuple(row[:keys]) for row in write.rows}) != len(write.rows):
                 raise ValueError(f"rows for {write.table} repeat a key: add them up first")
-    if some := [write for write in writes if write.rows]:
-        with _writing(connection) as backend:
-            backend.write_all(connection, some)
+    some = [write for write in writes if write.rows]
+    if not some:
+        return ask_all(*asked)
+    with _writing(connection) as backend:
+        answers: list[list[tuple[Any, ...]]] = backend.write_all(connection, some, asked)
+        return answers
 
 
 def insert_rows(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Rows) -> None:
@@ -105,11 +115,26 @@ def insert_ignore_returning(
     Of rows that repeat each other the first is taken. ``types`` are PostgreSQL's names of the
     columns' types (``bigint``, ``uuid``, ``timestamptz``, …).
     """
+    return insert_ignore_and_ask(connection, table, columns, types, rows, key)[0]
+
+
+def insert_ignore_and_ask(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Rows,
+    key: str,
+    *asked: Asked,
+) -> tuple[set[Any], list[list[tuple[Any, ...]]]]:
+    """:func:`insert_ignore_returning`, then what :func:`ask_all` answers; on PostgreSQL few rows go in one message."""
     if not rows:
-        return set()
+        return set(), ask_all(*asked)
     with _writing(connection) as backend:
-        inserted: set[Any] = backend.insert_ignore_returning(connection, table, columns, types, rows, key)
-        return inserted
+        found: tuple[set[Any], list[list[tuple[Any, ...]]]] = backend.insert_ignore_and_ask(
+            connection, table, columns, types, rows, key, asked
+        )
+        return found
 
 
 def upsert_add(

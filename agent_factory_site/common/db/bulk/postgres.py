@@ -5,7 +5,8 @@ temporary table with INSERT … SELECT 0.4 to 0.6 of INSERT … SELECT FROM unne
 of the client's processor time. Below some 100 values one INSERT … VALUES is the quickest. Integers,
 UUIDs and times, which need no quoting, are written into the statement, a third of the time of
 parameters: integers up to some ten rows as VALUES, all up to some 250 rows as arrays. Statements that
-return nothing go in one message where they follow each other: each message costs both sides a wake-up.
+return nothing go in one message where they follow each other: each message costs both sides a wake-up. All values
+are quoted here: a driver looks for the placeholders of a long statement longer than it takes to quote its values.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from weakref import WeakKeyDictionary
 import psycopg
 from django.db import DataError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg.adapt import Dumper
+from psycopg.adapt import Dumper, Transformer
 from psycopg.errors import NumericValueOutOfRange
 from psycopg.postgres import types as registry
 from psycopg.pq import Format
 
+from ..prepared import Asked, ask_all
 from . import Addition, Insert, Update, Write
 
 _FEW_VALUES: Final = 100
@@ -57,12 +59,10 @@ class _JsonText(Dumper):
         return _JSONB_VERSION + str.encode(obj)
 
 
-Statement = tuple[str, list[Any]]
-"""SQL and its parameters."""
-
-
-def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Write]) -> None:
-    waiting: list[Statement] = []
+def write_all(
+    connection: BaseDatabaseWrapper, writes: Sequence[Write], asked: Sequence[Asked]
+) -> list[list[tuple[Any, ...]]]:
+    waiting: list[str] = []
     with connection.cursor() as cursor:
         for write in writes:
             if isinstance(write, Update):
@@ -85,41 +85,61 @@ def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Write]) -> None:
                 columns = (*write.key_columns, *write.add_columns)
                 tail = _tail(connection, write)
                 _insert_staged(connection, cursor, write.table, columns, write.types, write.rows, tail)
+        if asked:
+            waiting += [_text(cursor, one) for one in asked]
         _send(cursor, waiting)
+        return _answers(cursor, len(waiting) - len(asked), asked)
 
 
-def _send(cursor: Any, statements: Sequence[Statement]) -> None:
+def _send(cursor: Any, statements: Sequence[str]) -> None:
     if statements:
         # Without parameters nothing is taken for a placeholder.
-        parameters = [value for _, values in statements for value in values]
-        cursor.execute("; ".join([sql for sql, _ in statements]), parameters or None)
+        cursor.execute("; ".join(statements))
 
 
-def insert_ignore_returning(
+def _answers(cursor: Any, after: int, asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
+    """The answers to what was asked ``after`` so many other statements of the same message."""
+    answers: list[list[tuple[Any, ...]]] = []
+    for one in asked:
+        for _ in range(1 if answers else after):
+            cursor.nextset()
+        answers.append(one.rows(cursor.fetchall()))
+    return answers
+
+
+def insert_ignore_and_ask(
     connection: BaseDatabaseWrapper,
     table: str,
     columns: Sequence[str],
     types: Sequence[str],
     rows: Any,
     key: str,
-) -> set[Any]:
+    asked: Sequence[Asked],
+) -> tuple[set[Any], list[list[tuple[Any, ...]]]]:
     tail = f" ON CONFLICT DO NOTHING RETURNING {connection.ops.quote_name(key)}"
     position = list(columns).index(key)
     with connection.cursor() as cursor:
         if statement := _small(connection, table, columns, types, rows, tail):
-            cursor.execute(statement[0], statement[1] or None)
+            cursor.execute("; ".join([statement, *[_text(cursor, one) for one in asked]]))
         else:
             _insert_staged(connection, cursor, table, columns, types, rows, tail)
         if cursor.rowcount == len(rows):
-            return {row[position] for row in rows}
-        return {value for (value,) in cursor.fetchall()}
+            inserted = {row[position] for row in rows}
+        else:
+            inserted = {value for (value,) in cursor.fetchall()}
+        return inserted, _answers(cursor, 1, asked) if statement else ask_all(*asked)
+
+
+def _text(cursor: Any, asked: Asked) -> str:
+    text: str = cursor.mogrify(asked.sql, asked.parameters) if asked.parameters else asked.sql
+    return text
 
 
 def is_out_of_range(error: DataError) -> bool:
     return isinstance(error.__cause__, NumericValueOutOfRange)
 
 
-def _insertion(connection: BaseDatabaseWrapper, write: Insert) -> Statement | None:
+def _insertion(connection: BaseDatabaseWrapper, write: Insert) -> str | None:
     """One statement for few rows."""
     types = None
     if len(write.rows) <= _MAX_ARRAY_ROWS:
@@ -143,26 +163,28 @@ def _replace_many(connection: BaseDatabaseWrapper, cursor: Any, write: Insert) -
     _insert_staged(connection, cursor, write.table, write.columns, types, write.rows, tail)
 
 
-def _update(connection: BaseDatabaseWrapper, write: Update) -> Statement:
+def _update(connection: BaseDatabaseWrapper, write: Update) -> str:
     """One statement: of one row with its values, of more with arrays of them."""
     quote = connection.ops.quote_name
     table, key = quote(write.table), quote(write.key)
     counts = [f"{quote(name)} = {table}.{quote(name)} + 1" for name in write.counted]
     if len(write.rows) == 1:
-        sets = ", ".join([*(f"{quote(name)} = %s" for name in write.columns), *counts])
-        return f"UPDATE {table} SET {sets} WHERE {key} = %s", _flat(write.rows)  # noqa: S608
+        *values, wanted = _literals(connection, _checked(write.rows))[0]
+        pairs = zip(write.columns, values, strict=True)
+        sets = ", ".join([*(f"{quote(name)} = {value}" for name, value in pairs), *counts])
+        return f"UPDATE {table} SET {sets} WHERE {key} = {wanted}"  # noqa: S608
     sets = ", ".join([*(f"{quote(name)} = new.{quote(name)}" for name in write.columns), *counts])
-    arrays = ", ".join(f"%s::{kind}[]" for kind in write.types)
+    lists = [list(column) for column in zip(*write.rows, strict=True)]
+    values = _literals(connection, [lists])[0]
+    arrays = ", ".join(f"{value}::{kind}[]" for value, kind in zip(values, write.types, strict=True))
     names = ", ".join([*map(quote, write.columns), "key_"])
-    columns = [list(column) for column in zip(*write.rows, strict=True)]
     return (
         f"UPDATE {table} SET {sets} FROM unnest({arrays}) AS new ({names})"  # noqa: S608
-        f" WHERE {table}.{key} = new.key_",
-        columns,
+        f" WHERE {table}.{key} = new.key_"
     )
 
 
-def _addition(connection: BaseDatabaseWrapper, write: Addition) -> Statement | None:
+def _addition(connection: BaseDatabaseWrapper, write: Addition) -> str | None:
     columns = (*write.key_columns, *write.add_columns)
     return _small(connection, write.table, columns, write.types, write.rows, _tail(connection, write))
 
@@ -178,12 +200,13 @@ def _small(
     types: Sequence[str] | None,
     rows: Any,
     tail: str,
-) -> Statement | None:
+) -> str | None:
     """One statement for ``rows``, or None where they are too many."""
     if types is not None and len(rows) <= _MAX_ARRAY_ROWS and (source := _unquoted(types, rows)):
-        return f"{_insert_into(connection, table, tuple(columns))} {source}{tail}", []
+        return f"{_insert_into(connection, table, tuple(columns))} {source}{tail}"
     if _few(columns, rows):
-        return _values(connection, table, columns, rows) + tail, _flat(rows)
+        values = ", ".join([f"({', '.join(row)})" for row in _literals(connection, _checked(rows))])
+        return f"{_insert_into(connection, table, tuple(columns))} VALUES {values}{tail}"
     return None
 
 
@@ -253,11 +276,6 @@ def _few(columns: Sequence[str], rows: Any) -> bool:
     return len(columns) * len(rows) <= _FEW_VALUES
 
 
-def _values(connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Any) -> str:
-    row = f"({', '.join(['%s'] * len(columns))})"
-    return f"{_insert_into(connection, table, tuple(columns))} VALUES {', '.join([row] * len(rows))}"
-
-
 def _insert_into(connection: BaseDatabaseWrapper, table: str, columns: tuple[str, ...]) -> str:
     text = _inserts.get((table, columns))
     if text is None:
@@ -309,10 +327,16 @@ def _texts(values: Sequence[Any]) -> Iterable[str] | None:
     return None
 
 
-def _flat(rows: Any) -> list[Any]:
-    """The values of ``rows`` one after another, refusing here what COPY refuses by itself."""
-    values = [value for row in rows for value in row]
-    for value in values:
+def _checked(rows: Any) -> Any:
+    """``rows``, refusing here what COPY refuses by itself."""
+    for value in chain.from_iterable(rows):
         if not isinstance(value, _ALLOWED) or (isinstance(value, datetime) and value.tzinfo is None):
             raise TypeError(f"cannot store {value!r}: not a plain value, or a time without a time zone")
-    return values
+    return rows
+
+
+def _literals(connection: BaseDatabaseWrapper, rows: Any) -> list[list[str]]:
+    """The values of ``rows`` as SQL."""
+    connection.ensure_connection()
+    quoted = Transformer(connection.connection).as_literal
+    return [["NULL" if value is None else quoted(value).decode() for value in row] for row in rows]

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import DataError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..prepared import Asked, ask_all
 from . import Addition, Update, Write
 
 _FLOATS: Final = frozenset({"float8", "double precision"})
@@ -19,7 +20,9 @@ _LARGEST_FLOAT: Final = "1.7976931348623157e308"
 _BOUND_AS_IS: Final = frozenset({int, str, bool, float, bytes, type(None)})
 
 
-def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Write]) -> None:
+def write_all(
+    connection: BaseDatabaseWrapper, writes: Sequence[Write], asked: Sequence[Asked]
+) -> list[list[tuple[Any, ...]]]:
     for write in writes:
         if isinstance(write, Addition):
             _upsert_add(connection, write)
@@ -36,16 +39,18 @@ def write_all(connection: BaseDatabaseWrapper, writes: Sequence[Write]) -> None:
                     cursor.execute(sql, rows[0])
                 else:
                     cursor.executemany(sql, rows)
+    return ask_all(*asked)
 
 
-def insert_ignore_returning(
+def insert_ignore_and_ask(
     connection: BaseDatabaseWrapper,
     table: str,
     columns: Sequence[str],
     types: Sequence[str],
     rows: Any,
     key: str,
-) -> set[Any]:
+    asked: Sequence[Asked],
+) -> tuple[set[Any], list[list[tuple[Any, ...]]]]:
     position = list(columns).index(key)
     stored = storable(columns, rows)
     given = {line[position]: row[position] for line, row in zip(stored, rows)}
@@ -61,7 +66,7 @@ def insert_ignore_returning(
                 [value for line in part for value in line],
             )
             inserted.update(given[value] for (value,) in cursor.fetchall())
-    return inserted
+    return inserted, ask_all(*asked)
 
 
 def _upsert_add(connection: BaseDatabaseWrapper, write: Addition) -> None:
