@@ -19,11 +19,13 @@ class ModelName(NamedTuple):
 
 
 _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "anthropic": ("claude",),
-    "aws": ("aws.bedrock", "bedrock", "bedrock.converse", "amazon", "amazon.bedrock"),
+    "anthropic": ("claude", "chatanthropic", "langchain.anthropic"),
+    "aws": ("aws.bedrock", "bedrock", "bedrock.converse", "amazon", "amazon.bedrock", "chatbedrock",
+        "chatbedrockconverse", "langchain.aws"),
     "azure": (
         "azure.openai", "azure.ai", "azure.ai.openai", "azure.ai.inference", "azure.ai.foundry",
         "az.ai.openai", "az.ai.inference", "az.ai.agents", "azure.ai.agents", "microsoft.foundry",
+        "azureopenai", "azurechatopenai",
     ),
     "cloudflare": ("workers.ai", "cloudflare.workers.ai"),
     "cohere": (),
@@ -33,13 +35,14 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "google": (
         "gemini", "gcp", "gcp.gemini", "gcp.gen.ai", "gcp.vertex.ai", "google.ai.studio", "google.genai",
         "google.generative.ai", "google.gla", "google.vertex", "google.vertex.ai", "google.vertexai",
-        "vertex", "vertex.ai", "vertexai",
+        "vertex", "vertex.ai", "vertexai", "google.vertex.anthropic", "googlegenai", "chatgooglegenerativeai",
+        "chatvertexai", "langchain.google.genai", "langchain.google.vertexai",
     ),
     "groq": (),
     "mistral": ("mistral.ai", "mistralai"),
     "moonshotai": ("moonshot", "moonshot.ai"),
     "novita": ("novita.ai",),
-    "openai": ("open.ai",),
+    "openai": ("open.ai", "chatopenai", "langchain.openai"),
     "openrouter": ("openrouter.ai",),
     "perplexity": ("perplexity.ai",),
     "together": ("together.ai", "togetherai"),

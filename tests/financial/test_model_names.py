@@ -167,3 +167,16 @@ def test_any_text_is_read_without_failing(text):
 )
 def test_the_spelling_of_a_model_alone_tells_who_sells_it(model: str, found: tuple[str, str]) -> None:
     assert normalise("", model) == found
+
+
+@pytest.mark.parametrize(
+    ("spelling", "provider"),
+    [
+        ("az.ai.agents", "azure"), ("AzureOpenAI", "azure"), ("AzureChatOpenAI", "azure"),
+        ("ChatOpenAI", "openai"), ("langchain_openai", "openai"), ("ChatAnthropic", "anthropic"),
+        ("ChatBedrockConverse", "aws"), ("langchain_aws", "aws"), ("GoogleGenAI", "google"),
+        ("google.vertex.anthropic.messages", "google"), ("ChatVertexAI", "google"),
+    ],
+)  # fmt: skip
+def test_what_frameworks_call_providers(spelling: str, provider: str) -> None:
+    assert normalise_provider(spelling) == provider

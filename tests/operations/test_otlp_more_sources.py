@@ -128,6 +128,16 @@ def test_langfuse_adds_the_costs_up_where_there_is_no_total() -> None:
         assert found.reported_cost == sum_of_them
 
 
+def test_costs_in_parts_or_by_another_name_and_the_tier() -> None:
+    parts = {"llm.cost.prompt": 0.003, "llm.cost.completion": 0.0034}
+    assert read({**OPENAI, **USED, **parts}).reported_cost == Decimal("0.0064")
+    assert read({**OPENAI, **USED, **parts, "llm.cost.total": 0.0054}).reported_cost == Decimal("0.0054")
+    assert read({**OPENAI, **USED, "llm.cost.prompt": "none of that"}).reported_cost is None
+    assert read({**OPENAI, **USED, "gen_ai.usage.total_cost": 0.0064}).reported_cost == Decimal("0.0064")
+    assert read({**OPENAI, **USED, "gen_ai.usage.total_cost": 0}).reported_cost is None
+    assert read({**OPENAI, **USED, "gen_ai.response.service_tier": "batch"}).service_tier == "batch"
+
+
 # --- Vercel's AI SDK before its sixth release ------------------------------------------------------
 
 
@@ -151,6 +161,8 @@ def test_vercel_passes_the_counts_of_anthropic_on(uncached: int) -> None:
     fourth = {"promptTokens": uncached, "completionTokens": 50}
     both = {"anthropic": {"cacheCreationInputTokens": 200, "cacheReadInputTokens": 800}}
     assert counts(vercel(*claude, fourth, both)) == whole
+    vertex = ("google.vertex.anthropic.messages", "claude-sonnet-4@20250514")
+    assert counts(vercel(*vertex, {**fifth, "cachedInputTokens": 800}, written)) == whole
     bedrock = {"bedrock": {"usage": {"cacheWriteInputTokens": 200}}}
     model = "us.anthropic.claude-sonnet-4-20250514-v1:0"
     assert counts(vercel("amazon-bedrock", model, {**fifth, "cachedInputTokens": 800}, bedrock)) == whole

@@ -13,7 +13,7 @@ from .conventions.usage_objects import BESIDE, at, read_usage_object
 from .said import is_zero
 from .spans import Attributes, Value
 from .usage import COUNTS, Counting, UsageProblem, work_out_usage
-from .values import cost, mapping
+from .values import cost, mapping, text
 
 
 def read_objects(attributes: Attributes, objects: list[str], terms: dict[Term, Value]) -> None:
@@ -51,7 +51,7 @@ def read_usage(
     if "reasoning_beside" in terms and "reasoning" not in counts:
         counts["reasoning"] = terms["reasoning_beside"]
         counting = Counting(reasoning_inside=False)
-    if convention == vercel_ai.NAME and provider in BESIDE and "uncached" not in counts:
+    if convention == vercel_ai.NAME and "uncached" not in counts and _is_passed_on(provider, terms):
         # Before its sixth release the provider's own count of input; the total is the sum of the two.
         counts.pop("total", None)
         counting = Counting(cached_inside=False)
@@ -66,6 +66,10 @@ def read_usage(
             elif plain is None:
                 plain = found
     return plain
+
+
+def _is_passed_on(provider: str, terms: dict[Term, Value]) -> bool:
+    return provider in BESIDE or (provider == "google" and "claude" in text(terms.get("model")).lower())
 
 
 def _details(usage: UsageInput | UsageProblem | None) -> int:

@@ -240,8 +240,11 @@ def _tier(value: Value) -> ServiceTier:
 def _reported_cost(terms: dict[Term, Value]) -> Decimal | None:
     if "cost" in terms:
         return cost(terms["cost"])
-    doubtful = cost(terms.get("doubtful_cost"))
-    return doubtful or None
+    if doubtful := cost(terms.get("doubtful_cost")):
+        return doubtful
+    parts = [cost(terms[part]) for part in ("cost_input", "cost_output") if part in terms]
+    amounts = [part for part in parts if part is not None]
+    return sum(amounts, Decimal(0)) if amounts and len(amounts) == len(parts) else None
 
 
 def _failure(span: Span, terms: dict[Term, Value], is_call: bool) -> tuple[bool, str, str]:

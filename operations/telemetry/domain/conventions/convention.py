@@ -15,7 +15,7 @@ TERMS: Final = frozenset(
         "provider", "model", "service_tier",
         "input", "output", "total", "uncached", "cache_read", "cache_write", "cache_write_1h", "reasoning",
         "reasoning_beside", "audio_input", "audio_output", "images",
-        "cost", "doubtful_cost",
+        "cost", "cost_input", "cost_output", "doubtful_cost",
         "first_token_s", "first_token_ms", "first_token_unsure", "first_token_at", "duration_s",
         "agent", "agent_weak", "agent_id", "agent_version", "agent_call",
         "tool", "tool_weak", "tool_call",

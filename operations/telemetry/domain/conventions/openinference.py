@@ -43,6 +43,8 @@ OPENINFERENCE: Final = Convention(
         "audio_input": ("llm.token_count.prompt_details.audio",),
         "audio_output": ("llm.token_count.completion_details.audio",),
         "cost": ("llm.cost.total",),
+        "cost_input": ("llm.cost.prompt",),
+        "cost_output": ("llm.cost.completion",),
         "agent": ("agent.name",),
         "agent_weak": ("graph.node.id",),
         "tool": ("tool.name",),

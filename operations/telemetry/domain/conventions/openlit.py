@@ -9,7 +9,7 @@ from .convention import Convention
 OPENLIT: Final = Convention(
     "openlit",
     names={
-        "doubtful_cost": ("gen_ai.usage.cost",),
+        "doubtful_cost": ("gen_ai.usage.cost", "gen_ai.usage.total_cost"),
         "environment": ("gen_ai.environment",),
     },
     marks=("gen_ai.usage.cost", "gen_ai.application_name"),

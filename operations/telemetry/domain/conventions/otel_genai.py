@@ -52,8 +52,10 @@ OTEL_GENAI: Final = Convention(
         "service_tier": (
             "openai.response.service_tier",
             "gen_ai.openai.response.service_tier",
+            "gen_ai.response.service_tier",
             "openai.request.service_tier",
             "gen_ai.openai.request.service_tier",
+            "gen_ai.request.service_tier",
         ),
         "input": (
             "gen_ai.usage.input_tokens",
