@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from agent_factory_site.common.metrics import History, Number, Point, Sample, register, shared
 from agent_factory_site.common.money import to_decimal
 from financial.domain.budget_state import Standing
+from financial.selectors.budget_counts_past import crossings_at, overruns_at
 from financial.selectors.budget_past import PastPeriod, find_past, limits_at, spent_at, untold
 from financial.selectors.budget_totals import crossings_by_threshold, current_periods, overruns_by_cause
 
@@ -28,6 +30,14 @@ def _now(measure: Callable[[Standing], Number | None]) -> Callable[[], Iterable[
     return current
 
 
+def _instants(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
+    instants = []
+    while start < end:
+        instants.append(start)
+        start += step
+    return instants
+
+
 Amounts = Sequence[int | None]
 Past = Callable[[PastPeriod, Sequence[datetime]], Sequence[Number | None]]
 
@@ -42,10 +52,7 @@ def _past(measure: Past) -> History:
     def history(
         labels: Mapping[str, str], start: datetime, end: datetime, step: timedelta
     ) -> Sequence[Point]:
-        instants = []
-        while start < end:
-            instants.append(start)
-            start += step
+        instants = _instants(start, end, step)
         found = _find(labels)
         values = [None] * len(instants) if found is None else measure(found, instants)
         return [Point(at, value) for at, value in zip(instants, values, strict=True)]
@@ -70,6 +77,24 @@ def _untold(labels: Mapping[str, str]) -> str:
 def _overruns() -> Iterable[Sample]:
     for (budget, cause), count in overruns_by_cause().items():
         yield Sample({"budget": budget, "cause": cause}, count)
+
+
+def _past_overruns(
+    labels: Mapping[str, str], start: datetime, end: datetime, step: timedelta
+) -> Sequence[Point]:
+    instants = _instants(start, end, step)
+    return list(map(Point, instants, overruns_at(labels["budget"], labels["cause"], instants)))
+
+
+def _past_crossings(
+    labels: Mapping[str, str], start: datetime, end: datetime, step: timedelta
+) -> Sequence[Point]:
+    instants = _instants(start, end, step)
+    try:
+        threshold = Decimal(labels["threshold"])
+    except InvalidOperation:
+        return [Point(at, None) for at in instants]
+    return list(map(Point, instants, crossings_at(labels["budget"], threshold, instants)))
 
 
 def _crossings() -> Iterable[Sample]:
@@ -136,6 +161,7 @@ register(
     unit="overruns",
     labels=("budget", "cause"),
     current=_overruns,
+    history=_past_overruns,
     kind="counter",
     max_series=MAX_PERIODS,
 )
@@ -145,6 +171,7 @@ register(
     unit="crossings",
     labels=("budget", "threshold"),
     current=_crossings,
+    history=_past_crossings,
     kind="counter",
     max_series=MAX_PERIODS,
 )
