@@ -29,12 +29,13 @@ def _counts(
     budget: str, rows: QuerySet[BudgetOverrun] | QuerySet[BudgetCrossing], instants: Sequence[datetime]
 ) -> list[int | None]:
     try:
-        made = Budget.objects.filter(pk=UUID(budget)).values_list("created_at", flat=True).first()
+        key = UUID(budget)
     except ValueError:
-        made = None
+        return [None] * len(instants)
+    made = Budget.objects.filter(pk=key).values_list("created_at", flat=True).first()
     if made is None or not instants:
         return [None] * len(instants)
-    own = rows.filter(period__budget=budget).order_by()
+    own = rows.filter(period__budget=key).order_by()
     between = [0] * (len(instants) + 1)
     between[0] = own.filter(at__lt=instants[0]).count()
     for at in own.filter(at__gte=instants[0], at__lt=instants[-1]).values_list("at", flat=True).iterator():
