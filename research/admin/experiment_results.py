@@ -75,13 +75,16 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
     primary = next((metric for metric in data.metrics if metric.role == Metric.Role.PRIMARY), data.metrics[0])
     chosen = metrics.get(view.metric or "", primary)
     key = data.experiment.key
+    ended = data.experiment.stopped_at is not None or (
+        data.phase is not None and data.phase.ended_at is not None
+    )
     export = f"/api/v1/research/experiments/{key}/results"
     return {
-        "verdict": _verdict(judged["verdict"]),
+        "verdict": _verdict(judged["verdict"], ended=ended),
         "change": change_words(
             judged["verdict"], primary.key, judged["engine"], [one.stopped_at for one in data.variants[1:]]
         ),
-        "ended": data.experiment.stopped_at is not None,
+        "ended": ended,
         "engines": [
             {
                 "name": ENGINE_NAMES[engine],
@@ -124,8 +127,10 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
     }
 
 
-def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
+def _verdict(verdict: Mapping[str, Any], *, ended: bool) -> dict[str, Any]:
     word, kind = VERDICTS[verdict["code"]]
+    if verdict["code"] == "keep_running" and ended:
+        word, kind = "Left open", ""
     if verdict["code"] == "ship":
         word = f"Ship {verdict['variant']}"
     return {

@@ -96,7 +96,9 @@ def progress_of(data: PhaseData) -> Progress:
     days = runtime(data) / timedelta(days=1)
     minimum = float(data.experiment.analysis.get("min_runtime_days", 0))
     started = data.phase is not None and data.experiment.state != Experiment.State.DRAFT
-    return Progress(started, units, days, minimum, units / days if days > 0 and units else None)
+    phase_over = data.phase is not None and data.phase.ended_at is not None
+    ended = phase_over or data.experiment.state in (Experiment.State.STOPPED, Experiment.State.ARCHIVED)
+    return Progress(started, units, days, minimum, units / days if days > 0 and units else None, ended)
 
 
 def runtime(data: PhaseData) -> timedelta:

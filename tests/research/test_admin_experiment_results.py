@@ -32,6 +32,7 @@ from research.domain.statistics.spending import Spending
 from research.models import Analysis, Experiment, Look, Metric, Variant
 from research.services import analyse
 from research.services.analyse import analyse_due, analyse_experiment
+from research.services.lifecycle import stop_experiment
 from research.services.record_results import record_results
 from tests.admin_data import staff
 from tests.research.experiment_calls import Api
@@ -137,6 +138,12 @@ def test_what_would_change_the_verdict_is_said(reader: Client) -> None:
     words = section(reader, row, "verdict")
     assert "Keep running. Still open: treatment has not been shown to be better on rating" in words
     assert f"it takes about {verdict['more_units']:,} more units of all arms" in words
+    assert words.startswith("Verdict Keep running ")
+    stop_experiment(experiment=row.pk, decision="undecided", reason="Out of time.")
+    assert results()["verdict"]["text"].startswith("It ended with this open: treatment has not been shown")
+    words = section(reader, row, "verdict")
+    assert words.startswith("Verdict Left open ")
+    assert "It ended with this open: treatment has not been shown" in words
 
 
 def test_what_would_change_a_verdict_that_is_given_is_said(reader: Client) -> None:

@@ -118,6 +118,17 @@ def test_keep_running_says_for_how_long() -> None:
     assert f"about {total - 4000:,} more units, about {found.days} days" in found.text
 
 
+def test_what_has_ended_is_not_told_to_run_on() -> None:
+    settings = Settings()
+    results = _results({"a": 400, "b": 404}, {"a": 1.0, "b": 1.0}, settings, n=2000)
+    found = decide(results, CLEAN, Progress(True, 4000, 9, 7, 500, ended=True), settings)
+    assert found.code == "keep_running"
+    assert found.text == (
+        "It ended with this open: b has not been shown to be better on success; b has not been shown to keep the "
+        f"guardrail cost; it would have taken about {found.more_units:,} more units, about {found.days} days."
+    )
+
+
 def test_an_effect_that_is_not_there_is_given_up_once_it_would_have_shown() -> None:
     found = _verdict(4010, 1.0)
     assert found.code == "roll_back"

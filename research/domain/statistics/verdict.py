@@ -23,13 +23,16 @@ Code = Literal["ship", "roll_back", "keep_running", "unhealthy", "not_started"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the experiment is. ``units_per_day`` are new units of all arms, None when not known."""
+    """How far the experiment is. ``units_per_day`` are new units of all arms, None when not known. One that has
+    ``ended`` takes no more of them.
+    """
 
     started: bool
     units: int
     runtime_days: float
     minimum_days: float = 0.0
     units_per_day: float | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,15 +241,13 @@ def _keep_running(
     if too_short:
         left = math.ceil(progress.minimum_days - progress.runtime_days)
         days = max(left, days or 0)
-    text = "Keep running: " + "; ".join(dict.fromkeys(waiting))
-    if more:
-        text += f"; about {more:,} more unit{'s' if more > 1 else ''}"
-    if days:
-        text += (
-            f", about {days} day{'s' if days > 1 else ''}"
-            if more
-            else f"; about {days} day{'s' if days > 1 else ''}"
-        )
+    text = ("It ended with this open: " if progress.ended else "Keep running: ") + "; ".join(
+        dict.fromkeys(waiting)
+    )
+    wait = [f"about {more:,} more unit{'s' if more > 1 else ''}"] if more else []
+    wait += [f"about {days} day{'s' if days > 1 else ''}"] if days else []
+    if wait:
+        text += "; " + ("it would have taken " if progress.ended else "") + ", ".join(wait)
     return Verdict(
         "keep_running", text + ".", more_units=more, days=days, blockers=tuple(dict.fromkeys(waiting))
     )
