@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import hypothesis
 import pytest
 
-from tests import servers
+from tests import browsers, servers
 from tests.effort import SLOW, examples
 
 if TYPE_CHECKING:
@@ -41,16 +41,6 @@ WITHOUT_DATABASE = ("common", "financial", "operations", "quality", "research", 
 # Redis too has its databases shared out between the runs on SQLite and on PostgreSQL.
 DATABASE_FIXTURES = {"db", "transactional_db", "live_database", "redis_url"}
 ON_POSTGRES = os.environ["DATABASE_URL"].startswith("postgres")
-CHROMIUM_OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-]
 
 
 # How long an example takes is no property of what is tested: machines are busy with other things.
@@ -82,6 +72,8 @@ def pytest_report_header() -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if not SLOW and item.get_closest_marker("once_when_quick"):
+            item.add_marker("once")
         if item.get_closest_marker("once") and _is_pure(item):
             item.add_marker("pure")
         if ON_POSTGRES and item.get_closest_marker("sqlite_only"):
@@ -222,19 +214,5 @@ def redis_url(_redis_server: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium that reaches this machine alone; open a context of your own in each test."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
-        program = os.environ.get("CHROMIUM") or next(
-            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-            playwright.chromium.executable_path,
-        )
-        if not os.path.exists(program):
-            pytest.skip("no Chromium on this machine: install it, or name it with CHROMIUM")
-        # Playwright runs an event loop in this thread, where Django would refuse the database.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS, timeout=300_000)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with browsers.chromium() as browser:
+        yield browser

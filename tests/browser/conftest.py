@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests import browsers
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
@@ -70,6 +72,13 @@ def new_prices(transactional_db: None) -> None:
     from financial.models import PriceRevision
 
     PriceRevision.objects.update_or_create(id=1, defaults={"token": uuid4()})
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """One Chromium for all of these tests, each of which opens a context of its own."""
+    with browsers.chromium() as browser:
+        yield browser
 
 
 # Every page is opened, and the menus of a phone are used, on both in a quick run too.

@@ -205,6 +205,7 @@ def test_chunks_without_a_length(server: str) -> None:
     assert send_chunks(server, headers, iter([]))[0] == 200
 
 
+@pytest.mark.once_when_quick
 def test_a_body_of_200_megabytes_is_refused_unread(server: str) -> None:
     address = urlsplit(server)
     head = f"POST /api/kernel/echo HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
@@ -219,6 +220,7 @@ def test_a_body_of_200_megabytes_is_refused_unread(server: str) -> None:
         assert json.loads(response.read())["code"] == "body_too_large"
 
 
+@pytest.mark.once_when_quick
 def test_a_client_that_hangs_up_in_the_middle(server: str) -> None:
     address = urlsplit(server)
     head = f"POST /api/kernel/echo HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"

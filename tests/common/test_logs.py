@@ -106,6 +106,7 @@ REQUESTS = """
 """
 
 
+@pytest.mark.once_when_quick
 def test_the_log_of_real_requests(live_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     headers = key_headers("ingest")
     monkeypatch.setenv("SENT_HEADERS", json.dumps(headers))

@@ -64,9 +64,10 @@ def test_before_workers_run_nobody_is_woken(sent: Path) -> None:
     assert messages(sent) == [("tests.later", [])]
 
 
-@pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "filesystem://"])
+@pytest.mark.once_when_quick
+@pytest.mark.parametrize("broker", [{"REDIS_URL": "redis://127.0.0.1:1/0"}, {}], ids=["Redis", "a folder"])
 def test_a_broker_that_is_down_does_not_fail_the_caller(
-    broker: str, live_database: str, tmp_path: Path
+    broker: dict[str, str], live_database: str, tmp_path: Path
 ) -> None:
     # A file stands where the filesystem broker keeps its folders.
     (tmp_path / "runtime").write_text("")
@@ -79,14 +80,15 @@ def test_a_broker_that_is_down_does_not_fail_the_caller(
         """,
         "x",
         database=live_database,
-        CELERY_BROKER_URL=broker,
         VAR_DIR=str(tmp_path),
+        **broker,
     )
     out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, out) == (0, "went on\n"), err
     assert err.count("cannot wake tests.nobody") == 1
 
 
+@pytest.mark.once_when_quick
 def test_each_time_the_broker_goes_away_is_said_once(live_database: str, tmp_path: Path) -> None:
     child = start_child(
         """

@@ -12,6 +12,7 @@ from research.services.check_results import check_results
 
 
 @pytest.mark.django_db
+@pytest.mark.once_when_quick
 def test_experiments_are_made_once_with_what_came_of_them() -> None:
     assert seed_experiments(seed=SEED) == len(EXPERIMENTS) == 5
     assert dict(Experiment.objects.values_list("key", "state")) == {

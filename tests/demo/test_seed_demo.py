@@ -113,6 +113,7 @@ def test_days_are_recorded_once_completed_and_brought_up_to_date(settings):
 
 
 @pytest.mark.django_db
+@pytest.mark.once_when_quick
 def test_budgets_of_every_kind_are_set_once_with_todays_holds(settings):
     settings.DEMO = True
     now = timezone.now()
@@ -135,6 +136,7 @@ def test_budgets_of_every_kind_are_set_once_with_todays_holds(settings):
 
 
 @pytest.mark.django_db
+@pytest.mark.once_when_quick
 def test_budgets_that_a_killed_seeding_left_out_are_set_by_the_next(settings):
     settings.DEMO = True
     first = BUDGETS[0]
@@ -162,6 +164,7 @@ def test_a_whole_demo_shows_every_state(settings):
 
 
 @pytest.mark.django_db
+@pytest.mark.once_when_quick
 def test_the_command_makes_as_many_days_as_it_is_asked_for(settings, capsys):
     settings.DEMO = True
     for days in (0, -1, 731):
@@ -214,6 +217,7 @@ def seed_until(child: Child, least: int) -> None:
     seed_demo(now=NOW, days=10, on_batch=stop)
 
 
+@pytest.mark.once_when_quick
 def test_a_killed_seeding_is_completed_by_the_next_start(live_database: str, settings) -> None:
     settings.DEMO = True
     beginning = date(2026, 11, 13)

@@ -55,7 +55,9 @@ def post_chunked(url: str, path: str, parts: list[bytes], headers: dict[str, str
     return answer
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    "packed", [False, pytest.param(True, marks=pytest.mark.once_when_quick)], ids=["plain", "gzip"]
+)
 def test_a_body_in_chunks_without_a_length_arrives_whole(live_database: str, key: str, packed: bool) -> None:
     body = recorded("vercel_ai_json.json")
     headers = {"Content-Type": "application/json", "X-API-Key": key, "Transfer-Encoding": "chunked"}
@@ -70,6 +72,7 @@ def test_a_body_in_chunks_without_a_length_arrives_whole(live_database: str, key
     assert CostEvent.objects.count() == 2
 
 
+@pytest.mark.once_when_quick
 def test_a_body_in_chunks_arrives_under_asgi_as_well(live_database: str, key: str) -> None:
     body = recorded("vercel_ai_json.json")
     headers = {"Content-Type": "application/json", "X-API-Key": key, "Transfer-Encoding": "chunked"}
@@ -80,6 +83,7 @@ def test_a_body_in_chunks_arrives_under_asgi_as_well(live_database: str, key: st
     assert Run.objects.count() == 2
 
 
+@pytest.mark.once_when_quick
 def test_a_body_that_grows_without_end_is_cut_off(live_database: str, key: str) -> None:
     headers = {"Content-Type": "application/json", "X-API-Key": key, "Transfer-Encoding": "chunked"}
     with granian(SITE, live_database, OTLP_MAX_BODY_BYTES="100000") as url:
@@ -130,7 +134,14 @@ def run_agent(tracer: Any, agent: str, calls: int) -> None:
             pass
 
 
-@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip, Compression.Deflate])
+@pytest.mark.parametrize(
+    "compression",
+    [
+        pytest.param(Compression.NoCompression, marks=pytest.mark.once_when_quick),
+        Compression.Gzip,
+        pytest.param(Compression.Deflate, marks=pytest.mark.once_when_quick),
+    ],
+)
 def test_spans_of_the_sdk_become_runs_and_money(
     live_database: str, key: str, compression: Compression
 ) -> None:

@@ -100,7 +100,7 @@ def test_the_middleware_sees_routes_and_not_addresses(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+@pytest.mark.parametrize("interface", ["wsgi", pytest.param("asgi", marks=pytest.mark.once_when_quick)])
 def test_a_server_that_ends_writes_what_it_gathered(live_database: str, interface: str) -> None:
     slo = make_slo(source="http", group_by=["status"])
     headers = key_headers("operations:read")

@@ -71,6 +71,7 @@ def picked(answer: Any, shown: Any) -> Any:
     return answer
 
 
+@pytest.mark.once_when_quick
 def test_the_page_runs_as_it_is_printed(server: str) -> None:
     metrics = [{"key": "success", "kind": "proportion", "role": "primary", "mde": 0.02}]
     row = make_experiment("prompt-v2", metrics=metrics)

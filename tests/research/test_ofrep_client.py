@@ -72,6 +72,7 @@ def test_every_type_of_value_arrives_as_it_was_written(client: Any) -> None:
     assert client.get_float_details("whole", 0.5).error_code == ErrorCode.TYPE_MISMATCH
 
 
+@pytest.mark.once_when_quick
 def test_rules_splits_and_switches_reach_the_client(client: Any) -> None:
     create_flag(
         body={
@@ -119,6 +120,7 @@ def test_an_experiment_is_a_flag_and_asking_exposes_once(client: Any) -> None:
     assert Assignment.objects.count() == 1
 
 
+@pytest.mark.once_when_quick
 def test_a_wrong_key_leaves_the_program_its_default(server: str) -> None:
     create_flag(body={"key": "checkout", "type": "boolean", "default_variant": "on", "enabled": True})
     reader = create_api_key(name="reader", scopes=["research:read"])[1]
@@ -135,6 +137,7 @@ def test_a_wrong_key_leaves_the_program_its_default(server: str) -> None:
     openfeature.clear_providers()
 
 
+@pytest.mark.once_when_quick
 def test_all_flags_over_plain_http_and_304(server: str, secret: str) -> None:
     running()
     create_flag(body={"key": "checkout", "type": "boolean", "enabled": True})
