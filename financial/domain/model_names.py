@@ -35,7 +35,8 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "google": (
         "gemini", "gcp", "gcp.gemini", "gcp.gen.ai", "gcp.vertex.ai", "google.ai.studio", "google.genai",
         "google.generative.ai", "google.gla", "google.vertex", "google.vertex.ai", "google.vertexai",
-        "vertex", "vertex.ai", "vertexai", "google.vertex.anthropic", "googlegenai", "chatgooglegenerativeai",
+        "vertex", "vertex.ai", "vertexai", "google.vertex.anthropic", "googlegenai", "googleai",
+        "chatgooglegenerativeai",
         "chatvertexai", "langchain.google.genai", "langchain.google.vertexai",
     ),
     "groq": (),

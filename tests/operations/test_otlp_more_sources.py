@@ -299,3 +299,18 @@ def test_spring_ai_and_alibaba_name_what_is_around_the_call() -> None:
     assert (read(tool).kind, read(tool).tool) == ("tool", "lookup")
     for kind, ours in (("AGENT", "agent"), ("TOOL", "tool"), ("STEP", "workflow"), ("RERANKER", "retrieval")):
         assert read({"gen_ai.span.kind": kind}).kind == ours
+
+
+def test_genkit_says_what_was_used_in_its_output() -> None:
+    used = {"inputTokens": 1000, "outputTokens": 100, "thoughtsTokens": 40, "totalTokens": 1140}
+    said = {"genkit:metadata:subtype": "model", "genkit:name": "googleai/gemini-2.5-flash"}
+    answer = {"message": {"role": "model", "content": [{"text": "Hi."}]}, "usage": used}
+    found = read({**said, "genkit:output": json.dumps(answer)})
+    assert call(found) == ("inference", "google", "gemini-2.5-flash")
+    assert counts(found) == (1000, 0, 0, 140, 40)
+    long = {"message": "a" * 20_000, "usage": used}
+    assert read({**said, "genkit:output": json.dumps(long)[:16_384]}).usage is None
+    tool = {"genkit:metadata:subtype": "tool.v2", "genkit:name": "lookup", "genkit:output": '"a"'}
+    assert (read(tool).kind, read(tool).tool) == ("tool", "lookup")
+    assert read({"genkit:metadata:subtype": "flow", "genkit:name": "x"}).kind == "workflow"
+    assert read({"genkit:metadata:subtype": "agent", "genkit:name": "helper"}).agent == "helper"

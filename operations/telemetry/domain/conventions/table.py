@@ -9,6 +9,7 @@ from .agentops import AGENTOPS
 from .claude_code import CLAUDE_CODE
 from .codex import CODEX
 from .convention import Convention, Kind, Term
+from .genkit import GENKIT
 from .google_adk import GOOGLE_ADK
 from .langfuse import LANGFUSE
 from .langsmith import LANGSMITH
@@ -28,7 +29,7 @@ from .vercel_ai import VERCEL_AI
 CONVENTIONS: Final = (
     OWN, OTEL_GENAI, MCP, OPENINFERENCE, OPENLLMETRY, LANGFUSE, LANGSMITH, VERCEL_AI, MLFLOW, LITELLM, STRANDS,
     PYDANTIC_AI, GOOGLE_ADK, OPENLIT, AGENTOPS, SPRING_AI, ALIBABA, LANGTRACE, LANGWATCH, BRAINTRUST, CLAUDE_CODE,
-    CODEX,
+    CODEX, GENKIT,
 )  # fmt: skip
 """Where two of them say different things in one span, the earlier one is believed."""
 
