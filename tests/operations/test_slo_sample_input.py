@@ -176,3 +176,16 @@ def test_a_threshold_is_kept_to_the_decimal_that_was_written() -> None:
     with pytest.raises(ValueError, match="no comparison"):
         is_good(1, "eq", 1)
     assert (micros(0.1), micros(-1e9), micros(0.000_000_4)) == (100_000, -(10**15), 0)
+
+
+def test_every_field_of_another_kind_is_told_what_it_must_be() -> None:
+    kinds = {
+        "event_id": "text", "timestamp": "a time with its offset, such as 2026-11-22T10:11:12Z",
+        "good": "a whole number", "total": "a whole number", "value": "a number", "labels": "an object of texts",
+        "revision": "a whole number",
+    }  # fmt: skip
+    faults = decode_sample(json.dumps(dict.fromkeys(kinds, True)).encode())
+    assert isinstance(faults, list)
+    assert {fault.pointer[1:]: fault.detail for fault in faults} == {
+        name: f"Must be {kind}." for name, kind in kinds.items()
+    }

@@ -27,6 +27,7 @@ from operations.slo.selectors.slos import find_slo
 from operations.slo.services.reports import freeze_report
 
 from .definitions import READ, SLO, WRITE
+from .fields import MomentField
 from .report_csv import report_csv
 from .report_pdf import report_pdf
 from .report_rows import Document, document_of, first_day
@@ -113,7 +114,7 @@ class FreezeRequest(StrictSerializer):
     """A kind of period, and a time within the one that is meant."""
 
     period = serializers.ChoiceField(KINDS)
-    at = InstantField()
+    at = MomentField()
 
 
 class FormatQuery(StrictSerializer):

@@ -10,7 +10,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from agent_factory_site.common.api.fields import InstantField, TextField, WholeNumberField, format_instant
+from agent_factory_site.common.api.fields import TextField, WholeNumberField, format_instant
 from agent_factory_site.common.api.serializers import StrictSerializer
 from operations.slo.domain.burn_alert_input import fitted_rules, parse_burn_alerts, rule_warnings
 from operations.slo.domain.counts import BUDGETING
@@ -23,6 +23,8 @@ from operations.slo.models import BudgetAdjustment, MaintenanceWindow, Sli, Slo,
 from operations.slo.services.maintenance import window_body
 from operations.slo.services.slis import sli_body
 from operations.slo.services.slos import slo_body
+
+from .fields import MomentField
 
 _TEXT: Final = {"type": "string"}
 _MAYBE: Final = {"type": ["string", "null"]}
@@ -352,7 +354,7 @@ class AdjustmentRequest(StrictSerializer):
 
     events = WholeNumberField(required=False, allow_null=True, min_value=-(10**12), max_value=10**12)
     minutes = serializers.DecimalField(required=False, allow_null=True, max_digits=12, decimal_places=3)
-    at = InstantField(required=False)
+    at = MomentField(required=False)
     labels = serializers.DictField(child=TextField(), required=False)
     reason = TextField(max_length=10_000)
 
@@ -361,5 +363,5 @@ class AnnotationRequest(StrictSerializer):
     """A remark on the timeline."""
 
     text = TextField(max_length=10_000)
-    at = InstantField(required=False)
-    until = InstantField(required=False, allow_null=True)
+    at = MomentField(required=False)
+    until = MomentField(required=False, allow_null=True)

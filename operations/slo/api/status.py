@@ -15,7 +15,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agent_factory_site.common.api.fields import InstantField, TextField, format_instant
+from agent_factory_site.common.api.fields import TextField, format_instant
 from agent_factory_site.common.api.serializers import StrictSerializer, validated_query
 from agent_factory_site.common.api.views import ApiView
 from operations.slo.domain.burn_alerts import Condition, percent
@@ -31,6 +31,7 @@ from operations.slo.selectors.status import Status, group_statuses, slo_status
 
 from . import status_schemas
 from .definitions import READ, SLO
+from .fields import MomentField
 
 VIEWS: Final = ("after", "before")
 MOST_GROUPS: Final = 1000
@@ -67,14 +68,14 @@ class StatusQuery(StrictSerializer):
     """Of whom, when, and with or without exclusions."""
 
     labels = LabelsField(required=False)
-    at = InstantField(required=False)
+    at = MomentField(required=False)
     view = serializers.ChoiceField(VIEWS, default="after")
 
 
 class GroupsQuery(StrictSerializer):
     """When, and how many."""
 
-    at = InstantField(required=False)
+    at = MomentField(required=False)
     view = serializers.ChoiceField(VIEWS, default="after")
     limit = serializers.IntegerField(min_value=1, max_value=MOST_GROUPS, default=100)
 
@@ -84,8 +85,8 @@ class HistoryQuery(StrictSerializer):
 
     labels = LabelsField(required=False)
     view = serializers.ChoiceField(VIEWS, default="after")
-    start = InstantField(required=False)
-    end = InstantField(required=False)
+    start = MomentField(required=False)
+    end = MomentField(required=False)
     step = DurationField(required=False)
 
 

@@ -55,6 +55,15 @@ _plain: Final = msgspec.json.Decoder()
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _types: Final = typing.get_type_hints(SampleInput, include_extras=True)
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
+_WANTED: Final = {
+    "event_id": "Must be text.",
+    "timestamp": "Must be a time with its offset, such as 2026-11-22T10:11:12Z.",
+    "good": "Must be a whole number.",
+    "total": "Must be a whole number.",
+    "value": "Must be a number.",
+    "labels": "Must be an object of texts.",
+    "revision": "Must be a whole number.",
+}
 
 
 def decode_sample(raw: bytes | msgspec.Raw) -> SampleItem:
@@ -102,8 +111,8 @@ def _faults(item: Mapping[str, Any]) -> list[FieldError]:
             continue
         try:
             msgspec.convert(value, _types[name])
-        except msgspec.ValidationError as error:
-            errors.append(FieldError(pointer, "bad_value", str(error).partition(" - at `")[0] + "."))
+        except msgspec.ValidationError:
+            errors.append(FieldError(pointer, "bad_value", _WANTED[name]))
     return errors
 
 
