@@ -142,6 +142,7 @@ def test_a_wrong_command_line_or_file_is_one_sentence_and_exit_2(
     assert CostImport.objects.count() == 0
 
 
+@pytest.mark.once_when_quick
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_stops_between_batches_and_the_same_command_goes_on(live_database, tmp_path, number):
     arguments = (AZURE_CONV.path, "--profile", "azure-llm-trace")

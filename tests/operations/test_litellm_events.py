@@ -35,6 +35,7 @@ def report(url: str, key: str) -> None:
     )
 
 
+@pytest.mark.once_when_quick
 def test_what_the_generic_logger_tells_is_recorded_to_the_unit(live_database: str) -> None:
     key = create_api_key(name="litellm", scopes=["ingest"])[1]
     with granian(SITE, live_database) as url:

@@ -22,12 +22,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SITE = "agent_factory_site.wsgi:application"
 
 
+# What the older and the second forms say is the same again: on one database that is enough.
+ON_BOTH = ("LiteLLM", "genai-openai")
+
+
+def _marks(name: str, client: Client) -> list[pytest.MarkDecorator]:
+    if name in ON_BOTH:
+        return []
+    return [pytest.mark.once if client.apart else pytest.mark.once_when_quick]
+
+
 @pytest.fixture(
-    params=[
-        # The older and the second forms say the same again: on one database that is enough.
-        pytest.param(name, marks=[pytest.mark.once] if client.apart and name != "LiteLLM" else [])
-        for name, client in sorted(BY_NAME.items())
-    ]
+    params=[pytest.param(name, marks=_marks(name, client)) for name, client in sorted(BY_NAME.items())]
 )
 def client(request: pytest.FixtureRequest) -> Client:
     return BY_NAME[request.param]

@@ -1,4 +1,4 @@
-"""A label that takes a million values: as many groups as there is room for, and nothing that grows beyond."""
+"""A label that takes any number of values: as many groups as there is room for, and nothing that grows beyond."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from django.test.utils import CaptureQueriesContext
 
 from operations.slo.models import SloSeries
 from operations.slo.services.series import SeriesOf
+from tests.effort import SLOW
 from tests.operations.slo_setup import make_slo
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
-VALUES = 1_000_000
+VALUES = 1_000_000 if SLOW else 100_000
 BATCH = 10_000
 
 
-def test_a_million_values_make_ten_thousand_groups() -> None:
+def test_any_number_of_values_makes_ten_thousand_groups() -> None:
     objective = make_slo(group_by=["agent"]).objectives.get()
     statements = []
     with transaction.atomic():

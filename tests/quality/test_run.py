@@ -107,7 +107,9 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM, signal.SIGKILL]
+)
 def test_it_takes_everything_with_it_when_it_is_stopped(tmp_path: Path, how: signal.Signals) -> None:
     (tmp_path / "test_endless.py").write_text(ENDLESS)
     (tmp_path / "tmp").mkdir()

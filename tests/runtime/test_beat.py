@@ -131,6 +131,7 @@ def test_one_ticks_and_the_other_takes_over_from_a_killed_one(folder: Path, beat
     assert set(order[turn:]) == {second.process.pid}
 
 
+@pytest.mark.once_when_quick
 def test_a_beat_that_stops_hands_over_and_repeats_nothing(
     folder: Path, beats: tuple[Beat, Beat], live_database: str
 ) -> None:
@@ -196,6 +197,7 @@ def writable() -> bool:
 
 
 @pytest.mark.parametrize("every", [SELDOM])
+@pytest.mark.once_when_quick
 def test_a_beat_that_was_suspended_does_not_tick_after_its_lease(
     folder: Path, beats: tuple[Beat, Beat], every: timedelta
 ) -> None:
