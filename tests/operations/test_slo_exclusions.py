@@ -16,6 +16,7 @@ from operations.slo.domain.budget import Adjustment, budget_of
 from operations.slo.domain.counts import Counts, sum_counts
 from operations.slo.domain.exclusions import (
     Maintenance,
+    ends_before,
     excluded,
     holds,
     merge,
@@ -100,6 +101,22 @@ def test_two_at_night_stays_two_at_night_when_clocks_change() -> None:
 def test_rules_in_november(rule: str, start: str, expected: list[str]) -> None:
     assert rule_fault(rule) == ""
     assert _starts(rule, start, _interval("2026-11-01T00:00", "2026-12-01T00:00")) == expected
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("until", ["99991231", "99991231T235959", "99991231T235959Z"])
+def test_the_year_9999_is_no_end(until: str, zone: str) -> None:
+    rule, clock = f"FREQ=DAILY;UNTIL={until}", ZoneInfo(zone)
+    start = datetime(2026, 10, 1, tzinfo=clock)
+    assert rule_fault(rule) == ""
+    assert not ends_before(rule, start, clock)
+    window = Maintenance(start.astimezone(UTC), HOUR, rule, clock)
+    day = Interval(
+        datetime(2026, 11, 1, tzinfo=clock).astimezone(UTC),
+        datetime(2026, 11, 3, tzinfo=clock).astimezone(UTC),
+    )
+    assert [one.start.astimezone(clock).day for one in occurrences(window, day)] == [1, 2]
+    assert ends_before("FREQ=DAILY;UNTIL=00010101T000000Z", start, clock)
 
 
 @pytest.mark.parametrize(

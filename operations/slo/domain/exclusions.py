@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -188,10 +189,13 @@ def _check_part(name: str, value: str) -> None:
 def _until(value: str, zone: ZoneInfo) -> datetime:
     """The last wall-clock time at which an occurrence may begin."""
     if len(value) == 8:
-        return datetime.strptime(value, "%Y%m%d") + _DAY - timedelta(seconds=1)  # noqa: DTZ007 - a wall clock
+        day = datetime.strptime(value, "%Y%m%d")  # noqa: DTZ007 - a wall clock
+        return day.replace(hour=23, minute=59, second=59)
     moment = datetime.strptime(value[:15], "%Y%m%dT%H%M%S")  # noqa: DTZ007 - a wall clock, unless it ends in Z
     if value.endswith("Z"):
-        return moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
+        # Many calendars write the year 9999 for no end: beyond it no clock goes, and no window begins near it.
+        with suppress(OverflowError):
+            return moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
     return moment
 
 
