@@ -2,7 +2,11 @@
 
 import os
 
-from django.core.asgi import get_asgi_application
+from agent_factory_site.early_stop import stop_while_loading
+
+stop_while_loading()
+
+from django.core.asgi import get_asgi_application  # noqa: E402
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agent_factory_site.settings")
 

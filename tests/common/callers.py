@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from agent_factory_site.common.models import User
 from agent_factory_site.common.services.api_keys import create_api_key
+from agent_factory_site.common.supervisor import programs
 from tests.ports import free_port
 from tests.processes import PATIENCE
 
@@ -28,24 +29,29 @@ def make_user(username: str = "ada", **fields: object) -> User:
 
 @contextmanager
 def granian(application: str, database: str, **env: str) -> Iterator[str]:
-    """The URL of a real server of ``application``, one process, on ``database``."""
+    """The URL of a real server of ``application``, started as the system starts its own, one process, on
+    ``database``.
+    """
     port = free_port()
-    interface, threads = ("asgi", "1") if ".asgi:" in application else ("wsgi", "4")
-    command = [sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--blocking-threads", threads, "--no-ws", application]
     server = subprocess.Popen(
-        command,
+        programs.granian(application, "127.0.0.1", port, workers=1, threads=4),
         env=os.environ | {"DATABASE_URL": database} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     try:
         _await_port(server, port)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.communicate(timeout=PATIENCE)
+        try:
+            server.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            # Nothing of it may stay behind and keep the database in use.
+            os.killpg(server.pid, signal.SIGKILL)
+            raise AssertionError(f"the server did not stop:\n{server.communicate()[0]}") from None
 
 
 def _await_port(server: subprocess.Popen[str], port: int) -> None:

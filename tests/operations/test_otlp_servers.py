@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from agent_factory_site.common.services.api_keys import create_api_key
+from agent_factory_site.common.supervisor import programs
 from financial.models import CostEvent
 from operations.fleet.models import Run, Step
 from operations.telemetry.models import TelemetrySource, Trace
@@ -77,7 +78,7 @@ def test_a_body_in_chunks_arrives_under_asgi_as_well(live_database: str, key: st
     body = recorded("vercel_ai_json.json")
     headers = {"Content-Type": "application/json", "X-API-Key": key, "Transfer-Encoding": "chunked"}
     port = free_port()
-    with web(live_database, port, Path(os.devnull), "asgi", "agent_factory_site.asgi:application"):
+    with web(live_database, port, Path(os.devnull), "agent_factory_site.asgi:application"):
         parts = [body[:5000], body[5000:]]
         assert post_chunked(f"http://127.0.0.1:{port}", "/v1/traces", parts, headers) == (200, b"{}")
     assert Run.objects.count() == 2
@@ -167,17 +168,11 @@ def test_spans_of_the_sdk_become_runs_and_money(
 
 
 @contextmanager
-def web(
-    database: str, port: int, log: Path, interface: str = "wsgi", site: str = SITE
-) -> Iterator[subprocess.Popen[bytes]]:
+def web(database: str, port: int, log: Path, site: str = SITE) -> Iterator[subprocess.Popen[bytes]]:
     """A server on a port that stays the same, in a process group of its own, so that all of it can be killed."""
-    command = [sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--no-ws", site]
-    if interface == "wsgi":
-        command += ["--blocking-threads", "3"]
     with log.open("ab") as output:
         server = subprocess.Popen(
-            command,
+            programs.granian(site, "127.0.0.1", port, workers=1, threads=3),
             env=os.environ | {"DATABASE_URL": database},
             stdout=output,
             stderr=output,

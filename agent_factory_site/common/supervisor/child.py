@@ -51,11 +51,10 @@ class Child:
     def start(self) -> None:
         """Start the program, its output on a pipe; it dies with us, however we end."""
         parent = os.getpid()
-        stop_signal = self.program.stop_signal
 
         def die_with_parent() -> None:
             if _libc is not None:
-                _libc.prctl(_PR_SET_PDEATHSIG, stop_signal, 0, 0, 0)
+                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
                 if os.getppid() != parent:
                     os._exit(1)
 
@@ -75,9 +74,9 @@ class Child:
         self.restart_at = None
 
     def ask_to_stop(self) -> None:
-        """Send the program its stop signal."""
+        """Ask the program to stop."""
         if self.process is not None:
-            self.process.send_signal(self.program.stop_signal)
+            self.process.terminate()
 
     def kill(self) -> None:
         """End the program and everything it started, at once."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,27 +20,31 @@ RUNNING_AS_ROOT: Final = "You're running the worker with superuser privileges"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A command line, the signal that asks it to stop, and what it needs in its environment."""
+    """A command line, which SIGTERM asks to stop, and what it needs in its environment."""
 
     name: str
     argv: tuple[str, ...]
-    stop_signal: signal.Signals = signal.SIGTERM
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def web(host: str, port: int) -> Program:
     """The web server: granian, WSGI, threads."""
-    return Program(
-        "web",
-        (
-            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
-            *("--host", host, "--port", str(port)),
-            *("--workers", str(web_workers()), "--blocking-threads", str(web_threads())),
-            # A database connection lives as long as its thread.
-            *("--blocking-threads-idle-timeout", "600"),
-            *("--workers-kill-timeout", "5", "--log-level", "warning"),
-            "agent_factory_site.wsgi:application",
-        ),
+    application = "agent_factory_site.wsgi:application"
+    return Program("web", granian(application, host, port, workers=web_workers(), threads=web_threads()))
+
+
+def granian(application: str, host: str, port: int, *, workers: int, threads: int) -> tuple[str, ...]:
+    """The command line that serves ``application``: by ASGI, with one thread, where its module is called so."""
+    interface = "asgi" if ".asgi:" in application else "wsgi"
+    return (
+        *(sys.executable, "-m", "granian", "--interface", interface, "--http", "1", "--no-ws"),
+        *("--host", host, "--port", str(port), "--workers", str(workers)),
+        *("--blocking-threads", "1" if interface == "asgi" else str(threads)),
+        # A database connection lives as long as its thread.
+        *("--blocking-threads-idle-timeout", "600"),
+        # A process that hangs on its way out would hold up the stop for ever.
+        *("--workers-kill-timeout", "5", "--log-level", "warning"),
+        application,
     )
 
 
@@ -55,8 +58,6 @@ def worker(node: str = "worker") -> Program:
             # Nobody listens to its events; sending one to a broker that is gone waits for ever, and a stop with it.
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         ),
-        # Asks for a stop that is over after worker_soft_shutdown_timeout; SIGTERM waits for ever.
-        stop_signal=signal.SIGQUIT,
     )
 
 

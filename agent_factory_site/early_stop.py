@@ -1,0 +1,14 @@
+"""A stop while the web server is still loading the application.
+
+granian forks its workers with the signal handlers of its main process, and gives them their own only when the
+application is loaded: a SIGTERM that comes before is taken for one to the main process, and forgotten.
+"""
+
+import multiprocessing
+import signal
+
+
+def stop_while_loading() -> None:
+    """In a worker of the web server: let SIGTERM end it until the server sets its own handler."""
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
