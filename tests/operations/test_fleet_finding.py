@@ -90,3 +90,12 @@ def test_runs_are_listed_by_trace_price_and_variant() -> None:
     assert ids("min_cost=0.5&max_cost=1.5") == ["other", "served"]
     for query in ("min_cost=much", "max_cost=1e3", "trace_id=xyz", "unpriced=yes"):
         assert api.get(f"/runs?{query}").status_code == 400
+    for query, parameter in (
+        ("start=2026-11-02T00:00:00Z&end=2026-11-02T00:00:00Z", "end"),
+        ("min_cost=2&max_cost=1.999999999", "max_cost"),
+        ("variant=v1", "variant"),
+    ):
+        response = api.get(f"/runs?{query}")
+        assert response.status_code == 400
+        assert [error["parameter"] for error in response.json()["errors"]] == [parameter]
+    assert ids("min_cost=0.5&max_cost=0.5") == ["other"]

@@ -206,6 +206,21 @@ class RunQuery(StrictSerializer):
     start = InstantField(required=False)
     end = InstantField(required=False)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What contradicts itself is refused: no answer would look like the answer that there is nothing."""
+        errors = {}
+        if "start" in attrs and "end" in attrs and attrs["start"] >= attrs["end"]:
+            errors["end"] = ("The range is empty: start must be before end.", "empty_range")
+        if "min_cost" in attrs and "max_cost" in attrs and attrs["min_cost"] > attrs["max_cost"]:
+            errors["max_cost"] = ("The range is empty: max_cost is below min_cost.", "empty_range")
+        if "variant" in attrs and "experiment" not in attrs:
+            errors["variant"] = ("Name the experiment that it is a variant of.", "experiment_missing")
+        if errors:
+            raise serializers.ValidationError(
+                {name: [serializers.ErrorDetail(*error)] for name, error in errors.items()}
+            )
+        return attrs
+
 
 class AgentSchema(serializers.Serializer):
     """An agent."""
