@@ -43,13 +43,16 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_database", "redis_url"}
 ON_POSTGRES = os.environ["DATABASE_URL"].startswith("postgres")
 
 
-# How long an example takes is no property of what is tested: machines are busy with other things.
-hypothesis.settings.register_profile(
-    "agent-factory",
-    max_examples=examples(100),
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
+# The same examples in every run of the same tests; `--hypothesis-profile=others` looks for others.
+for _profile, _same in (("agent-factory", True), ("others", False)):
+    hypothesis.settings.register_profile(
+        _profile,
+        max_examples=examples(100),
+        derandomize=_same,
+        # How long an example takes is no property of what is tested: machines are busy with other things.
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
 hypothesis.settings.load_profile("agent-factory")
 
 # What is today, or this quarter of an hour, when a test begins is to be that when it ends.
