@@ -94,11 +94,14 @@ class Exposures:
     rejected: tuple[Refused, ...]
 
 
-def assign_units(*, experiment: UUID | str, units: Sequence[Unit], expose: bool = True) -> list[Assigned]:
+def assign_units(
+    *, experiment: UUID | str, units: Sequence[Unit], expose: bool = True, at: datetime | None = None
+) -> list[Assigned]:
     """What each of ``units`` is served by the experiment of an id or a key, in their order.
 
-    With ``expose`` units that are new to the experiment are written down as exposed. A batch takes the same few
-    statements whatever its size. Raises :class:`NotFound`, and :class:`Invalid` for units that are none.
+    With ``expose`` units that are new to the experiment are written down as exposed: now, or ``at`` a time in the
+    present phase. A batch takes the same few statements whatever its size. Raises :class:`NotFound`, and
+    :class:`Invalid` for units that are none.
     """
     _check(units)
     known = definitions()
@@ -114,7 +117,7 @@ def assign_units(*, experiment: UUID | str, units: Sequence[Unit], expose: bool 
             if decision.is_new:
                 fresh.setdefault(unit.id, decision)
                 said.setdefault(unit.id, unit.attributes)
-        taken = _expose(definition, fresh, timezone.now(), {}, said) if fresh else {}
+        taken = _expose(definition, fresh, _moment(definition, at), {}, said) if fresh else {}
         if taken:
             again = _decide(definition, units, {**sticky, **taken}, known.holdout)
             decisions = [new if unit.id in taken else old for unit, old, new in zip(units, decisions, again)]
@@ -127,6 +130,7 @@ def assign_unit(
     unit: str,
     attributes: Mapping[str, Any],
     expose: bool = True,
+    at: datetime | None = None,
     later: list[Write] | None = None,
 ) -> Assigned:
     """:func:`assign_units` of one unit: one statement where this process has met the unit before.
@@ -148,11 +152,12 @@ def assign_unit(
                 if expose and decision.is_new:
                     _check([Unit(unit, attributes)])
                     fresh = {unit: decision}
-                    taken = _expose(definition, fresh, timezone.now(), {}, {unit: attributes}, later)
+                    moment = _moment(definition, at)
+                    taken = _expose(definition, fresh, moment, {}, {unit: attributes}, later)
                     if taken:
                         decision = decide(definition, unit, attributes, taken[unit], known.holdout)
                 return Assigned(definition, unit, decision)
-    return assign_units(experiment=experiment, units=[Unit(unit, attributes)], expose=expose)[0]
+    return assign_units(experiment=experiment, units=[Unit(unit, attributes)], expose=expose, at=at)[0]
 
 
 def report_exposures(
@@ -247,6 +252,14 @@ def _decide(
     holdout: HoldoutRule | None,
 ) -> list[Decision]:
     return [decide(definition, unit.id, unit.attributes, sticky.get(unit.id), holdout) for unit in units]
+
+
+def _moment(definition: Definition, at: datetime | None) -> datetime:
+    """When a unit that is assigned now was exposed: ``at``, as far as that is in the present phase."""
+    now = timezone.now()
+    if at is None or at > now:
+        return now
+    return at if definition.since is None else max(at, definition.since)
 
 
 def _expose(

@@ -176,7 +176,9 @@ def _served(
         unit = unit_of(said, definition.unit, agent.key) if definition.status == "running" else ""
         if unit and unit_error(unit) is None:
             attributes = {**run.attributes, "agent": agent.key}
-            one = assign_unit(experiment=definition.id, unit=unit, attributes=attributes, later=later)
+            one = assign_unit(
+                experiment=definition.id, unit=unit, attributes=attributes, at=run.started_at, later=later
+            )
             if one.decision.reason != Reason.NOT_RUNNING:
                 found.append(one)
     return found
