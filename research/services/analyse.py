@@ -48,13 +48,15 @@ Tick = Callable[[], object]
 def request_analysis(*, experiment: UUID | str) -> Analysis | Job:
     """Analyse the last phase of an experiment now, or queue a job for it above ``AT_ONCE`` units.
 
-    Raises :class:`NotFound`, and :class:`Conflict` where nothing has started.
+    A job that waits already will read all that is there now: it is answered again. Raises :class:`NotFound`, and :class:`Conflict` where nothing has started.
     """
     row = get_experiment(experiment)
     with snapshot():
         units = sum(phase_data(row).units.values())
     if units > AT_ONCE:
-        return enqueue(kind=JOB, parameters={"experiment": str(row.pk)}, total=units)
+        parameters = {"experiment": str(row.pk)}
+        waiting = Job.objects.filter(kind=JOB, state=Job.State.QUEUED, parameters=parameters).first()
+        return waiting or enqueue(kind=JOB, parameters=parameters, total=units)
     return analyse_experiment(experiment=row.pk)
 
 

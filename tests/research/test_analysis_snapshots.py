@@ -184,9 +184,13 @@ def test_a_job_does_large_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job.objects.get()
     assert response.headers["Location"] == f"/api/v1/common/jobs/{job.pk}"
     assert (job.total, Analysis.objects.count()) == (40, 0)
+    assert analyse_over_http().json() == response.json()
     assert run_job(job_id=job.pk)
     job.refresh_from_db()
     assert (job.state, job.result) == ("succeeded", {"analysis": str(Analysis.objects.get().pk)})
+    # One that has begun may have read before what came since.
+    assert analyse_over_http().status_code == 202
+    assert Job.objects.count() == 2
 
 
 GUARD = {"key": "error", "kind": "proportion", "role": "guardrail", "direction": "decrease", "margin": 0.05}
