@@ -48,7 +48,8 @@ Tick = Callable[[], object]
 def request_analysis(*, experiment: UUID | str) -> Analysis | Job:
     """Analyse the last phase of an experiment now, or queue a job for it above ``AT_ONCE`` units.
 
-    A job that waits already will read all that is there now: it is answered again. Raises :class:`NotFound`, and :class:`Conflict` where nothing has started.
+    A job that waits already will read all that is there now: it is answered again. Raises :class:`NotFound`, and
+    :class:`Conflict` where nothing has started.
     """
     row = get_experiment(experiment)
     with snapshot():

@@ -310,10 +310,16 @@ def test_a_hold_is_settled_by_the_run_or_the_step_that_names_it(api):
     keeper.post(f"/runs/{run_id}/steps", {"steps": [step]})
     assert Hold.objects.get(pk=second).state == "settled"
     assert run_of(run_id).cost == NANO
+    # So is one that the end names instead of that of the beginning, which is given back.
+    former, latter = place_hold("4"), place_hold("4")
+    run_id = start(keeper, hold_id=former)
+    finish(keeper, run_id, usage=paid("2"), hold_id=latter)
+    states = [Hold.objects.get(pk=one).state for one in (former, latter)]
+    assert (states, str(run_of(run_id).hold)) == (["released", "settled"], latter)
     # The hold of a run that used nothing is given back.
     finish(keeper, start(keeper, hold_id=third))
     assert Hold.objects.get(pk=third).state == "released"
-    assert booked() == 4 * NANO
+    assert booked() == 6 * NANO
     # A foreign hold is not touched; the cost counts all the same.
     foreign = place_hold("4")
     run_id = start(api, hold_id=foreign)

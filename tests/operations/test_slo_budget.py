@@ -230,6 +230,15 @@ def test_each_number_has_its_sentence() -> None:
     assert burn_text(Fraction(1), timedelta(hours=6)) == (
         "In the last 6h the budget was spent just as fast as it may be."
     )
+    assert burn_text(Fraction(1004, 1000), timedelta(hours=6)) == (
+        "In the last 6h the budget was spent a trace faster than it may be."
+    )
+    assert burn_text(Fraction(999, 1000), timedelta(hours=6)) == (
+        "In the last 6h the budget was spent a trace more slowly than it may be."
+    )
+    assert burn_text(Fraction(1, 10**12), timedelta(hours=6)) == (
+        "In the last 6h the budget was spent 0.000000000001 times as fast as it may be."
+    )
     assert burn_text(Fraction(0), timedelta(hours=6)) == "In the last 6h none of the budget was spent."
     assert burn_text(None, timedelta(days=3)) == "No data in the last 3d."
     assert coverage_text(Fraction(1, 3)) == "33.3333 % of the minutes so far have data."

@@ -46,7 +46,7 @@ from .open_runs import Control, OpenRun, api_part, control_of, open_run, time_er
 from .record_runs import RecordedRuns, finish_recording, record_runs
 from .run_costs import Reported
 from .run_results import ended_run, send_run, served_asked, settle_runs
-from .run_rows import RunRow, as_uuid, locked_run, micros, moment, run_update
+from .run_rows import RunRow, locked_run, micros, moment, run_update
 from .run_units import unit_of
 
 
@@ -222,20 +222,22 @@ def _finish(run_id: str, finish: FinishInput, finished: str, owner: str | None) 
             error_type=finish.error_type,
             error_message=finish.error_message[:200],
             scores=finish.scores,
-            hold_id=part.hold_id or finish.hold_id or "",
+            hold_id=finish.hold_id or part.hold_id,
             finished=finished,
         )
         row, writes = told_row(run, said)
         if finish.usage is not None and not row.costs_from:
             row = row._replace(costs_from="api")
-        hold = as_uuid(finish.hold_id or "") or row.hold
+        if run.row.hold != row.hold:
+            # The run ends on another hold than it began with, which nothing will settle.
+            give_back(hold_id=run.row.hold, owner=owner)
         related = run.related(row)
         asked = books_asked(run)
         width = len(asked)
         if run.served and not related:
             asked += served_asked(row.id)
-        said_of_cost, answers = _charge(finish, run, row, hold, moment(end), owner, asked)
-        books, slot = books_of(run, said_of_cost, hold, answers[:width])
+        said_of_cost, answers = _charge(finish, run, row, moment(end), owner, asked)
+        books, slot = books_of(run, said_of_cost, row.hold, answers[:width])
         ended = ended_run(row, books, agent.key, related=related)
         later = send_run(key=row.id, run=ended, served=answers[width:])
         outcome = RecordedRuns({row.id: (run.row, row)})
@@ -247,13 +249,12 @@ def _charge(
     finish: FinishInput,
     run: OpenRun,
     row: RunRow,
-    hold: UUID | None,
     at: datetime,
     owner: str | None,
     asked: Sequence[Asked],
 ) -> tuple[Reported, list[list[tuple[Any, ...]]]]:
     """Charge what the whole run used, or else compare it; what that adds to the run, and the answers to ``asked``."""
-    other = None
+    hold, other = row.hold, None
     answers: list[list[tuple[Any, ...]]] = []
     charged = False
     if finish.usage is not None:

@@ -17,7 +17,7 @@ def number(value: Fraction | int) -> str:
     size = abs(float(value))
     places = 0 if size >= 100 else 1 if size >= 10 else 2
     if 0 < size < 0.01:
-        places = min(9, 1 - floor(log10(size)))
+        places = 1 - floor(log10(size))
     text = f"{float(value):,.{places}f}"
     return text.rstrip("0").rstrip(".") if places else text
 
@@ -65,8 +65,12 @@ def burn_text(rate: Fraction | None, window: timedelta) -> str:
     if not rate:
         return f"In the last {length} none of the budget was spent."
     times = number(rate)
-    pace = "just as fast" if times == "1" else f"{times} times as fast"
-    return f"In the last {length} the budget was spent {pace} as it may be."
+    pace = f"{times} times as fast as it may be"
+    if rate == 1:
+        pace = "just as fast as it may be"
+    elif times == "1":
+        pace = f"a trace {'faster' if rate > 1 else 'more slowly'} than it may be"
+    return f"In the last {length} the budget was spent {pace}."
 
 
 def exhaustion_text(found: Exhaustion) -> str:
