@@ -28,8 +28,8 @@ def _end_the_stop_in_time(how: str, **_: Any) -> None:
 
     Celery's own limit (``worker_soft_shutdown_timeout``) sleeps for all of it as soon as one task runs, however
     short. An alarm and no thread: this runs in a signal handler, which may have interrupted whoever holds the
-    lock that starting a thread needs.
+    lock that starting a thread needs. The first signal counts: another one must not put the end off.
     """
-    if how == "Warm":
+    if how == "Warm" and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
         signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGQUIT))
         signal.setitimer(signal.ITIMER_REAL, TIME_TO_FINISH)

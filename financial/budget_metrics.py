@@ -93,6 +93,9 @@ def _past_crossings(
     try:
         threshold = Decimal(labels["threshold"])
     except InvalidOperation:
+        threshold = Decimal("NaN")
+    if not threshold.is_finite() or threshold.adjusted() > 3:
+        # No threshold that a budget can have.
         return [Point(at, None) for at in instants]
     return list(map(Point, instants, crossings_at(labels["budget"], threshold, instants)))
 

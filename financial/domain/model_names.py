@@ -134,7 +134,10 @@ def normalise(provider: str, model: str) -> ModelName:
     - Region prefixes (``us.anthropic.…``), dates and ``ft:`` stay: they have prices of their own.
     """
     # What Claude Code adds for its longer context is the same model.
-    name = ModelName(normalise_provider(provider), model.strip().lower().removesuffix("[1m]"))
+    model = model.strip().lower()
+    while model.endswith("[1m]"):
+        model = model.removesuffix("[1m]").rstrip()
+    name = ModelName(normalise_provider(provider), model)
     # Each step shortens the model or finds the provider, so that this ends.
     while (next_name := _step(*name)) != name:
         name = next_name

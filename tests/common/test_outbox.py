@@ -18,7 +18,13 @@ from agent_factory_site.common.actors import current_actor, current_request_id
 from agent_factory_site.common.models import OutboxDelivery, OutboxMessage, Team
 from agent_factory_site.common.outbox import publish, publish_all, subscribe, topic_of, unsubscribe
 from agent_factory_site.common.selectors.outbox import Backlog, outbox_backlog
-from agent_factory_site.common.services.outbox import Dispatched, dispatch, prune_outbox, retry_delay
+from agent_factory_site.common.services.outbox import (
+    FIRST_RETRY,
+    Dispatched,
+    dispatch,
+    prune_outbox,
+    retry_delay,
+)
 from agent_factory_site.common.tasks import dispatch_outbox
 from tests.processes import Child, run_all
 
@@ -287,14 +293,17 @@ def opened() -> list[tuple[str, str]]:
 
 
 def test_a_dispatcher_killed_in_the_middle_loses_and_repeats_nothing(seven_events: None) -> None:
+    before = timezone.now()
     child = Child(dispatch_and_wait)
     assert child.hear() == "inside"
+    after = timezone.now()
     child.kill()
     assert opened() == [("t0", "doomed"), ("t1", "doomed"), ("t2", "doomed")]
     # The one in hand waits like a failed one; the rest is due.
     (claimed_until,) = OutboxDelivery.objects.filter(attempts=1, delivered_at=None).values_list(
         "next_attempt_at", flat=True
     )
+    assert before + FIRST_RETRY <= claimed_until <= after + FIRST_RETRY
     assert dispatch(now=claimed_until - timedelta(seconds=1)).delivered == 3
     assert dispatch(now=claimed_until).delivered == 1
     assert opened() == [

@@ -45,34 +45,34 @@ def _number(wrapper: DatabaseWrapper) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_a_connection_that_answered_a_moment_ago_is_usable_unasked(kept: DatabaseWrapper):
+def test_a_connection_that_answered_a_moment_ago_is_usable_unasked(kept: DatabaseWrapper) -> None:
     assert _said(kept, kept.is_usable) == (True, "")
 
 
 def test_a_connection_that_was_not_asked_for_a_while_is_asked(
     kept: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(base, "TRUSTED_SECONDS", 0.0)
     usable, said = _said(kept, kept.is_usable)
     assert usable
     assert "SELECT 1" in said
 
 
-def test_a_connection_that_met_with_an_error_is_asked(kept: DatabaseWrapper):
+def test_a_connection_that_met_with_an_error_is_asked(kept: DatabaseWrapper) -> None:
     kept.errors_occurred = True
     usable, said = _said(kept, kept.is_usable)
     assert usable
     assert "SELECT 1" in said
 
 
-def test_a_connection_inside_a_failed_transaction_is_not_usable(kept: DatabaseWrapper):
+def test_a_connection_inside_a_failed_transaction_is_not_usable(kept: DatabaseWrapper) -> None:
     server = kept.connection.pgconn
     server.exec_(b"BEGIN")
     server.exec_(b"SELECT 1 / 0")
     assert not kept.is_usable()
 
 
-def test_a_connection_that_the_server_ended_is_not_usable_and_replaced(kept: DatabaseWrapper):
+def test_a_connection_that_the_server_ended_is_not_usable_and_replaced(kept: DatabaseWrapper) -> None:
     first = _number(kept)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s)", [first])
@@ -83,7 +83,7 @@ def test_a_connection_that_the_server_ended_is_not_usable_and_replaced(kept: Dat
     assert kept.is_usable()
 
 
-def test_a_connection_that_was_closed_here_is_not_usable(kept: DatabaseWrapper):
+def test_a_connection_that_was_closed_here_is_not_usable(kept: DatabaseWrapper) -> None:
     kept.connection.close()
     assert not kept.is_usable()
     kept.close()

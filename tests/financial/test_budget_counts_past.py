@@ -69,5 +69,6 @@ def test_what_the_present_says_the_past_says_until_now(noon: Any, name: str) -> 
 @pytest.mark.parametrize("budget_name", ["nobody", "01a20722-4b71-7000-b6f8-bc8e7e1b80e4"])
 def test_of_a_budget_that_there_is_not_nothing_is_known(budget_name: str) -> None:
     assert past("overruns", {"budget": budget_name, "cause": "late_event"}, at(3), 2) == [None, None]
-    threshold = {"budget": budget_name, "threshold": "half"}
-    assert past("threshold_crossings", threshold, at(3), 2) == [None, None]
+    for wrong in ("half", "NaN", "Infinity", "1e9999"):
+        threshold = {"budget": budget_name, "threshold": wrong}
+        assert past("threshold_crossings", threshold, at(3), 2) == [None, None]

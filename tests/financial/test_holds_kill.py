@@ -16,7 +16,7 @@ from financial.models import BudgetOverrun, BudgetPeriod, CostEvent, Hold
 from financial.services.hold_expiry import expire_holds
 from financial.services.hold_settling import Settling, settle_hold
 from financial.services.holds import place_hold
-from tests.processes import PATIENCE, Child
+from tests.processes import PATIENCE, Child, until_sessions_end
 
 from .books import assert_books_agree
 from .test_holds import make_budget, request, sums
@@ -47,6 +47,7 @@ def kill(statement: str, hold: UUID | None = None) -> None:
     child = Child(die, statement, hold)
     child.process.join(PATIENCE)
     assert child.process.exitcode == -9
+    until_sessions_end(child.pid)
 
 
 def hold_and_die(child: Child) -> None:
@@ -60,6 +61,7 @@ def test_a_hold_whose_process_died_returns_its_money_once(live_database):
     child = Child(hold_and_die)
     child.process.join(PATIENCE)
     assert child.process.exitcode == -9
+    until_sessions_end(child.pid)
     assert sums(budget) == [(0, 0, 5, 0)]
     later = timezone.now() + timedelta(seconds=2)
     assert [expire_holds(now=later) for _ in range(3)] == [1, 0, 0]

@@ -18,7 +18,7 @@ from financial.domain.import_profiles.profile import ImportOptions
 from financial.models import CostEvent, CostEventKey, CostImport, CostRollupDay, PriceVersion
 from financial.services.import_costs import BATCH, import_costs
 from financial.services.import_report import ImportWatch
-from tests.processes import PATIENCE, Child
+from tests.processes import PATIENCE, Child, until_sessions_end
 
 from .books import assert_books_agree
 from .traces import ORIGIN
@@ -272,6 +272,7 @@ def test_a_kill_at_any_point_leaves_nothing_half_done_and_a_repeat_completes(
     child = Child(import_and_die, path, statement, occurrence)
     child.process.join(PATIENCE)
     assert child.process.exitcode == -9
+    until_sessions_end(child.pid)
     assert_books_agree()
     report = run(path)
     accepted = len(rows) - 3

@@ -162,6 +162,7 @@ def test_any_text_is_read_without_failing(text):
         ("models/gemini-2.5-flash", ("google", "gemini-2.5-flash")),
         ("publishers/google/models/gemini-2.5-flash", ("google", "gemini-2.5-flash")),
         ("claude-sonnet-4-5[1m]", ("anthropic", "claude-sonnet-4-5")),
+        ("claude-sonnet-4-5 [1m][1M] ", ("anthropic", "claude-sonnet-4-5")),
         ("my.own-model", ("", "my.own-model")),
     ],
 )

@@ -26,7 +26,7 @@ from research.services.check_results import check_results
 from research.services.overrides import put_override
 from research.services.rebuild_results import recentre_sums
 from research.services.record_results import record_results
-from tests.processes import PATIENCE, Child, run_all
+from tests.processes import PATIENCE, Child, run_all, until_sessions_end
 
 from .results_world import expose, make_experiment, result
 from .test_analysis_results import MEAN, drawn, fill, people
@@ -62,6 +62,7 @@ def kill_before(statement: str, passed: int = 0, work: Callable[[], object] = an
     child = Child(_die, statement, passed, work)
     child.process.join(PATIENCE)
     assert child.process.exitcode == -9, statement
+    until_sessions_end(child.pid)
 
 
 def faults() -> list[str]:

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-GRACE: Final = 3.0
+GRACE: Final = 8.0
+"""Seconds that leftovers get: more than a worker gives its tasks before they go back to their queue."""
 
 
 class AlreadyRunning(Exception):

@@ -131,7 +131,10 @@ def insert_ignore_and_ask(
 
 
 def _text(cursor: Any, asked: Asked) -> str:
-    text: str = cursor.mogrify(asked.sql, asked.parameters) if asked.parameters else asked.sql
+    if not asked.parameters:
+        return asked.sql
+    with cursor.db.wrap_database_errors:
+        text: str = cursor.mogrify(asked.sql, asked.parameters)
     return text
 
 
@@ -339,4 +342,5 @@ def _literals(connection: BaseDatabaseWrapper, rows: Any) -> list[list[str]]:
     """The values of ``rows`` as SQL."""
     connection.ensure_connection()
     quoted = Transformer(connection.connection).as_literal
-    return [["NULL" if value is None else quoted(value).decode() for value in row] for row in rows]
+    with connection.wrap_database_errors:
+        return [["NULL" if value is None else quoted(value).decode() for value in row] for row in rows]

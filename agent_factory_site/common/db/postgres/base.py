@@ -10,7 +10,7 @@ from django.db.backends.postgresql import base
 from psycopg.pq import TransactionStatus
 
 TRUSTED_SECONDS: Final = 5.0
-"""How long after the server's last answer a connection that nobody has closed is taken to stand."""
+"""How long after the server last said so a connection that nobody has closed is taken to stand."""
 _NEWS: Final = select.POLLIN | select.POLLPRI | getattr(select, "POLLRDHUP", 0)
 
 
