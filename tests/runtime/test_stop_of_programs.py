@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -73,7 +73,12 @@ def test_a_task_that_does_not_end_in_time_goes_back_to_its_queue(tmp_path: Path,
         broker = Redis.from_url(redis_url)
         until(lambda: broker.llen("started") == 1)
         assert broker.llen("celery") == 0
-        worker.terminate()
+        for _ in range(int(PATIENCE)):
+            # Told again and again it does not begin to wait anew.
+            worker.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(timeout=1)
+                break
         output = worker.communicate(timeout=PATIENCE)[0]
     assert "worker: Warm shutdown (MainProcess)" in output
     assert "worker: Cold shutdown (MainProcess)" in output
