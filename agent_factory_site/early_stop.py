@@ -9,6 +9,6 @@ import signal
 
 
 def stop_while_loading() -> None:
-    """In a worker of the web server: let SIGTERM end it until the server sets its own handler."""
-    if multiprocessing.parent_process() is not None:
+    """In a worker of granian: let SIGTERM end it until the server sets its own handler."""
+    if multiprocessing.current_process().name == "granian-worker":
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
