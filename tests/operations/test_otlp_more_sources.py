@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -46,6 +45,11 @@ def test_an_unknown_operation_with_an_answer_is_a_call_and_without_one_a_total()
     assert read({**unknown, "gen_ai.response.id": "resp-1"}).kind == "inference"
     assert read(unknown).kind == "workflow"
     assert read({**unknown, "gen_ai.operation.name": "plan", "gen_ai.response.id": "r"}).kind == "workflow"
+    embedded = {
+        "gen_ai.operation.name": "embed_documents", "gen_ai.request.model": "text-embedding-3-small",
+        "gen_ai.usage.total_tokens": 5, "gen_ai.response.id": "resp-1",
+    }  # fmt: skip
+    assert (read(embedded).kind, counts(read(embedded))) == ("embedding", (5, 0, 0, 0, 0))
     nothing_used = {"gen_ai.operation.name": "newest_way_to_ask", "gen_ai.response.id": "resp-1"}
     assert read(nothing_used).kind == "workflow"
 
@@ -86,11 +90,43 @@ def test_writes_to_a_cache_under_other_names(details: Attributes) -> None:
     assert counts(read({**CLAUDE, **details})) == (1100, 800, 200, 50, 0)
 
 
-def test_writes_for_an_hour_stand_beside_those_for_five_minutes() -> None:
-    kept = {"cache_creation": 0, "ephemeral_5m_input_tokens": 150, "ephemeral_1h_input_tokens": 50}
-    usage = read({**CLAUDE, "gen_ai.usage.input_token_details": json.dumps(kept)}).usage
+KEPT = {"ephemeral_5m_input_tokens": 150, "ephemeral_1h_input_tokens": 50}
+
+
+@pytest.mark.parametrize(
+    ("kept", "minutes", "hour"),
+    [
+        (KEPT, 150, 50),
+        ({**KEPT, "cache_creation": 0}, 150, 50),
+        ({**KEPT, "cache_creation": 200}, 150, 50),
+        ({**KEPT, "cache_creation": 150}, 150, 50),
+        ({"cache_creation": 200, "ephemeral_1h_input_tokens": 50}, 150, 50),
+        ({"cache_creation": 0, "ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 50}, 0, 50),
+        ({"cache_creation": 50, "ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 50}, 0, 50),
+        ({"cache_creation": 200, "ephemeral_5m_input_tokens": 200}, 200, 0),
+        ({"cache_creation": 200}, 200, 0),
+    ],
+)  # fmt: skip
+def test_writes_for_an_hour_are_among_all_writes_and_beside_those_for_minutes(
+    kept: dict[str, int], minutes: int, hour: int
+) -> None:
+    used = {"input_tokens": 1100, "output_tokens": 50, "total_tokens": 1150, "input_token_details": kept}
+    for said in (
+        {"gen_ai.usage.input_token_details": json.dumps(kept)},
+        {"gen_ai.usage.input_token_details": kept},
+        {"langsmith.metadata.usage_metadata": json.dumps(used)},
+    ):
+        usage = read({**CLAUDE, **said}).usage
+        assert usage is not None
+        assert (usage.input_tokens, usage.output_tokens) == (1100, 50)
+        assert (usage.cache_write_tokens, usage.cache_write_1h_tokens) == (minutes, hour)
+
+
+def test_writes_for_an_hour_are_among_those_of_a_plain_attribute() -> None:
+    said = {"gen_ai.usage.cache_creation.input_tokens": 200, "gen_ai.usage.input_token_details": KEPT}
+    usage = read({**CLAUDE, **said}).usage
     assert usage is not None
-    assert (usage.cache_write_tokens, usage.cache_write_1h_tokens) == (150, 50)
+    assert (usage.input_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens) == (1100, 150, 50)
 
 
 def test_the_first_names_of_openllmetry_and_of_semantic_kernel() -> None:
@@ -133,60 +169,14 @@ def test_costs_in_parts_or_by_another_name_and_the_tier() -> None:
     assert read({**OPENAI, **USED, **parts}).reported_cost == Decimal("0.0064")
     assert read({**OPENAI, **USED, **parts, "llm.cost.total": 0.0054}).reported_cost == Decimal("0.0054")
     assert read({**OPENAI, **USED, "llm.cost.prompt": "none of that"}).reported_cost is None
+    for part, amount in parts.items():
+        assert read({**OPENAI, **USED, part: amount}).reported_cost is None
+    embedding = {**OPENAI, "gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 1200}
+    assert read({**embedding, "llm.cost.prompt": 0.003}).reported_cost == Decimal("0.003")
+    assert read({**embedding, **parts}).reported_cost == Decimal("0.0064")
     assert read({**OPENAI, **USED, "gen_ai.usage.total_cost": 0.0064}).reported_cost == Decimal("0.0064")
     assert read({**OPENAI, **USED, "gen_ai.usage.total_cost": 0}).reported_cost is None
     assert read({**OPENAI, **USED, "gen_ai.response.service_tier": "batch"}).service_tier == "batch"
-
-
-# --- Vercel's AI SDK before its sixth release ------------------------------------------------------
-
-
-def vercel(provider: str, model: str, used: dict[str, Any], metadata: dict[str, Any]) -> Reading:
-    said = {
-        "ai.operationId": "ai.streamText.doStream",
-        "ai.model.provider": provider,
-        "ai.model.id": model,
-        "ai.response.providerMetadata": json.dumps(metadata),
-    }
-    return read({**said, **{f"ai.usage.{name}": count for name, count in used.items()}}, scope="ai")
-
-
-@pytest.mark.parametrize("uncached", [100, 5000])
-def test_vercel_passes_the_counts_of_anthropic_on(uncached: int) -> None:
-    claude = ("anthropic.messages", "claude-sonnet-4-20250514")
-    written = {"anthropic": {"cacheCreationInputTokens": 200}}
-    fifth = {"inputTokens": uncached, "outputTokens": 50, "totalTokens": uncached + 50}
-    whole = (uncached + 1000, 800, 200, 50, 0)
-    assert counts(vercel(*claude, {**fifth, "cachedInputTokens": 800}, written)) == whole
-    fourth = {"promptTokens": uncached, "completionTokens": 50}
-    both = {"anthropic": {"cacheCreationInputTokens": 200, "cacheReadInputTokens": 800}}
-    assert counts(vercel(*claude, fourth, both)) == whole
-    vertex = ("google.vertex.anthropic.messages", "claude-sonnet-4@20250514")
-    assert counts(vercel(*vertex, {**fifth, "cachedInputTokens": 800}, written)) == whole
-    bedrock = {"bedrock": {"usage": {"cacheWriteInputTokens": 200}}}
-    model = "us.anthropic.claude-sonnet-4-20250514-v1:0"
-    assert counts(vercel("amazon-bedrock", model, {**fifth, "cachedInputTokens": 800}, bedrock)) == whole
-
-
-def test_vercel_since_the_sixth_and_with_others_counts_inside() -> None:
-    sixth = {
-        "inputTokens": 6000,
-        "inputTokenDetails.noCacheTokens": 5000,
-        "inputTokenDetails.cacheReadTokens": 800,
-        "inputTokenDetails.cacheWriteTokens": 200,
-        "outputTokens": 50,
-    }
-    written = {"anthropic": {"cacheCreationInputTokens": 200}}
-    assert counts(vercel("anthropic.messages", "claude-sonnet-4-5", sixth, written)) == (
-        6000,
-        800,
-        200,
-        50,
-        0,
-    )
-    fourth = {"promptTokens": 1200, "completionTokens": 340}
-    hidden = {"openai": {"cachedPromptTokens": 800, "reasoningTokens": 64}}
-    assert counts(vercel("openai.chat", "gpt-4o", fourth, hidden)) == (1200, 800, 0, 340, 64)
 
 
 # --- Claude Code and Codex -------------------------------------------------------------------------
@@ -238,7 +228,14 @@ def test_names_without_a_prefix_mean_nothing_elsewhere() -> None:
     assert read(bare).kind == "other"
     assert counts(read({**OPENAI, **USED, **bare})) == (1200, 0, 0, 340, 0)
     assert not read({**OPENAI, **USED, **bare}).failed
-    assert read({"span.type": "web"}).kind == "other"
+    for kind in ("web", "interaction", "llm_request", "tool"):
+        assert read({"span.type": kind}).kind == "other"
+        assert (read({**OPENAI, **USED, "span.type": kind}).kind, read({"span.type": kind}).agent) == (
+            "inference",
+            "",
+        )
+    agent = {"gen_ai.operation.name": "newest_step", "span.type": "interaction"}
+    assert read(agent).kind == "workflow"
 
 
 def test_a_turn_of_codex_has_the_sum_of_its_requests() -> None:
@@ -291,6 +288,42 @@ def test_braintrust_tells_parts_apart() -> None:
     assert read({"braintrust.metrics": '{"start": 1.5, "end": 2.5}'}).kind == "other"
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("llm", "inference"), ("task", "workflow"), ("function", "workflow"), ("eval", "workflow"),
+        ("score", "other"), ("tool", "tool"), ("newest", "inference"),
+    ],
+)  # fmt: skip
+def test_braintrust_says_what_a_span_is_in_an_object(said: str, kind: str) -> None:
+    totals = {
+        "braintrust.metrics": '{"prompt_tokens": 1200, "completion_tokens": 340, "tokens": 1540}',
+        "braintrust.metadata": '{"provider": "openai", "model": "gpt-4o"}',
+    }
+    for attributes in (json.dumps({"name": "x", "type": said}), {"name": "x", "type": said}):
+        found = read({**totals, "braintrust.span_attributes": attributes}, name="lookup")
+        assert (found.kind, found.tool) == (kind, "lookup" if said == "tool" else "")
+        assert counts(found) == (1200, 0, 0, 340, 0)
+    embedding = {
+        "braintrust.span_attributes": '{"type": "llm"}',
+        "braintrust.metrics": '{"prompt_tokens": 5, "tokens": 5}',
+        "braintrust.metadata": '{"provider": "openai", "model": "text-embedding-3-small"}',
+    }
+    assert (read(embedding).kind, counts(read(embedding))) == ("embedding", (5, 0, 0, 0, 0))
+    for odd in ("task", "{", '{"type": 5}', '{"type": null}', "[]"):
+        assert read({**totals, "braintrust.span_attributes": odd}).kind == "inference"
+
+
+def test_a_span_of_langwatch_is_a_total_and_its_call_is_not() -> None:
+    said = {
+        "gen_ai.request.model": "gpt-4o",
+        "langwatch.metrics": '{"promptTokens": 5, "completionTokens": 6}',
+    }
+    assert read({**said, "langwatch.span.type": "span"}).kind == "workflow"
+    assert read({**said, "langwatch.span.type": "llm"}).kind == "inference"
+    assert read({**said, "langwatch.span.type": "span", "gen_ai.operation.name": "chat"}).kind == "inference"
+
+
 def test_spring_ai_and_alibaba_name_what_is_around_the_call() -> None:
     framework = {"gen_ai.operation.name": "framework", "gen_ai.system": "spring_ai"}
     for kind, ours in (("chat_client", "workflow"), ("advisor", "workflow"), ("vector_store", "retrieval")):
@@ -308,6 +341,10 @@ def test_genkit_says_what_was_used_in_its_output() -> None:
     found = read({**said, "genkit:output": json.dumps(answer)})
     assert call(found) == ("inference", "google", "gemini-2.5-flash")
     assert counts(found) == (1000, 0, 0, 140, 40)
+    told = {**used, "outputTokens": 140, "totalTokens": 1140}
+    assert counts(read({**said, "genkit:output": json.dumps({"usage": told})})) == (1000, 0, 0, 140, 40)
+    del used["totalTokens"]
+    assert counts(read({**said, "genkit:output": json.dumps({"usage": used})})) == (1000, 0, 0, 140, 40)
     long = {"message": "a" * 20_000, "usage": used}
     assert read({**said, "genkit:output": json.dumps(long)[:16_384]}).usage is None
     tool = {"genkit:metadata:subtype": "tool.v2", "genkit:name": "lookup", "genkit:output": '"a"'}

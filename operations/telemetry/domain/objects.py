@@ -1,7 +1,8 @@
-"""What the objects among a span's attributes say, and what a call used by its attributes and objects."""
+"""What the objects among a span's attributes say, and what a call used and cost by its attributes and objects."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from financial.domain.cost_input import UsageInput
@@ -13,7 +14,7 @@ from .conventions.usage_objects import BESIDE, at, read_usage_object
 from .said import is_zero
 from .spans import Attributes, Value
 from .usage import COUNTS, Counting, UsageProblem, work_out_usage
-from .values import cost, mapping, text
+from .values import cost, mapping, text, tokens
 
 
 def read_objects(attributes: Attributes, objects: list[str], terms: dict[Term, Value]) -> None:
@@ -52,9 +53,15 @@ def read_usage(
         counts["reasoning"] = terms["reasoning_beside"]
         counting = Counting(reasoning_inside=False)
     if convention == vercel_ai.NAME and "uncached" not in counts and _is_passed_on(provider, terms):
-        # Before its sixth release the provider's own count of input; the total is the sum of the two.
-        counts.pop("total", None)
-        counting = Counting(cached_inside=False)
+        uncached = vercel_ai.uncached_inputs(mapping(attributes.get(vercel_ai.METADATA)) or {})
+        if uncached and "input" in counts:
+            given = tokens(counts["input"])
+            counts["uncached"] = given if given in uncached else min(uncached)
+        elif provider != "aws" or "cache_read" in counts:
+            # Before its sixth release the provider's own count of input; the total is the sum of the two.
+            # What Bedrock wrote to a cache is told alike by all releases: that alone decides nothing.
+            counts.pop("total", None)
+            counting = Counting(cached_inside=False)
     plain = work_out_usage(counts, counting, embedding=embedding) if counts else None
     best = _details(plain)
     for attribute in USAGE_OBJECTS:
@@ -66,6 +73,18 @@ def read_usage(
             elif plain is None:
                 plain = found
     return plain
+
+
+def reported_cost(terms: dict[Term, Value], *, embedding: bool) -> Decimal | None:
+    """What the client says that a call cost, in USD; an embedding has no completion to pay for."""
+    if "cost" in terms:
+        return cost(terms["cost"])
+    if doubtful := cost(terms.get("doubtful_cost")):
+        return doubtful
+    prompt, completion = cost(terms.get("cost_input")), cost(terms.get("cost_output"))
+    if embedding and "cost_output" not in terms:
+        return prompt
+    return None if prompt is None or completion is None else prompt + completion
 
 
 def _is_passed_on(provider: str, terms: dict[Term, Value]) -> bool:

@@ -22,12 +22,12 @@ from .conventions.table import (
     listed_kind,
     unlisted_kind,
 )
-from .objects import read_objects, read_usage
+from .objects import read_objects, read_usage, reported_cost
 from .providers import seller
 from .said import COUNT_TERMS, MAX_EXPERIMENTS, Said, say, variant_of
 from .spans import ERROR, Origin, Span, Value
 from .usage import UsageProblem
-from .values import cost, moment, seconds, text, tokens
+from .values import moment, seconds, text, tokens
 
 CALLS: Final = frozenset({"inference", "embedding"})
 """Kinds of which a span costs money."""
@@ -183,7 +183,7 @@ def _read(span: Span, source: _Source) -> Reading:
         service_tier=_tier(get("service_tier")) if is_call else "standard",
         usage=usage if isinstance(usage, UsageInput) else None,
         usage_problem=usage if isinstance(usage, UsageProblem) else None,
-        reported_cost=_reported_cost(terms) if is_call else None,
+        reported_cost=reported_cost(terms, embedding=kind == "embedding") if is_call else None,
         first_token=_first_token(span, terms, convention) if kind == "inference" else None,
         agent=agent,
         agent_named=agent_named,
@@ -207,14 +207,16 @@ def _read(span: Span, source: _Source) -> Reading:
 def _kind(span: Span, said: Said, terms: dict[Term, Value], convention: str) -> Kind:
     if span.name == litellm.RAW_REQUEST or terms.get("log_kind") == "pending_span":
         return "other"
-    kind = listed_kind(said.kinds) if said.kinds else None
-    if kind is None and said.kinds and "response" in terms and _counts(said) and "model" in terms:
+    # An attribute without a prefix means something else in spans of others.
+    kinds = [one for one in said.kinds if not one[0].convention.plain or one[0].convention.name == convention]
+    kind = listed_kind(kinds) if kinds else None
+    if kind is None and kinds and "response" in terms and _counts(said) and "model" in terms:
         # Only a call has an answer with an id, whatever the operation is called.
-        kind = "inference"
+        kind = _call(said)
     if kind == "agent" and convention == vercel_ai.NAME and "agent" not in said.terms:
         # Without a name it is one call among others, which has a span of its own.
         return "workflow"
-    return kind or (unlisted_kind(said.kinds) if said.kinds else None) or _guess(span.name, said)
+    return kind or (unlisted_kind(kinds) if kinds else None) or _guess(span.name, said)
 
 
 def _guess(name: str, said: Said) -> Kind:
@@ -225,8 +227,13 @@ def _guess(name: str, said: Said) -> Kind:
     if name.startswith(("execute_tool ", "running tool")) and "tool" in terms:
         return "tool"
     if _counts(said) and "model" in terms:
-        return "embedding" if "embed" in str(terms["model"]).lower() else "inference"
+        return _call(said)
     return "other"
+
+
+def _call(said: Said) -> Kind:
+    """Which kind of call it is, by its model."""
+    return "embedding" if "embed" in str(said.terms["model"]).lower() else "inference"
 
 
 def _counts(said: Said) -> bool:
@@ -235,16 +242,6 @@ def _counts(said: Said) -> bool:
 
 def _tier(value: Value) -> ServiceTier:
     return _TIERS.get(normalise_tier(text(value)), "standard")
-
-
-def _reported_cost(terms: dict[Term, Value]) -> Decimal | None:
-    if "cost" in terms:
-        return cost(terms["cost"])
-    if doubtful := cost(terms.get("doubtful_cost")):
-        return doubtful
-    parts = [cost(terms[part]) for part in ("cost_input", "cost_output") if part in terms]
-    amounts = [part for part in parts if part is not None]
-    return sum(amounts, Decimal(0)) if amounts and len(amounts) == len(parts) else None
 
 
 def _failure(span: Span, terms: dict[Term, Value], is_call: bool) -> tuple[bool, str, str]:

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 from .conventions import own
 from .conventions.convention import Term
 from .conventions.table import KINDS, MARKS, MEANINGS, OBJECTS, USAGE_OBJECTS, KindOf
+from .conventions.usage_objects import at
 from .spans import Attributes, Value
 from .usage import COUNTS
-from .values import text, tokens
+from .values import mapping, text, tokens
 
 COUNT_TERMS: Final = frozenset({*COUNTS, "reasoning_beside"})
 MAX_EXPERIMENTS: Final = 50
@@ -51,6 +52,8 @@ def say(attributes: Attributes) -> Said:
                     ranks[term] = rank
                     terms[term] = value
         elif kind := KINDS.get(attribute):
+            if path := kind.convention.kind_path:
+                value = at(mapping(value) or {}, path)
             if isinstance(value, str):
                 kinds.append((kind, text(value).lower()))
         elif attribute in OBJECTS or attribute in USAGE_OBJECTS:

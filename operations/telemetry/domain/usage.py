@@ -25,13 +25,15 @@ COUNTS: Final = (
     "uncached",
     "cache_read",
     "cache_write",
+    "cache_write_5m",
     "cache_write_1h",
     "reasoning",
     "audio_input",
     "audio_output",
     "images",
 )
-"""What a client may count; ``uncached`` is input without what was read from or written to a cache."""
+"""What a client may count; ``cache_write`` is all that was written to a cache, ``uncached`` is input without
+what was read from or written to a cache."""
 
 
 class UsageProblem(NamedTuple):
@@ -63,6 +65,7 @@ def work_out_usage(
         counts[name] = count
     if not any(counts.values()):
         return None
+    _split_cache_writes(counts)
     get = counts.get
     given_input, given_output, total = get("input"), get("output"), get("total")
     cached = get("cache_read", 0) + get("cache_write", 0) + get("cache_write_1h", 0)
@@ -77,6 +80,16 @@ def work_out_usage(
     if given_output is None:
         given_output = 0 if embedding or total is None else max(0, total - given_input)
     return _include(counts, given_input, given_output, counting)
+
+
+def _split_cache_writes(counts: dict[str, int]) -> None:
+    """Leave under ``cache_write`` what was not written for an hour: those writes are among all writes."""
+    every, hour = counts.get("cache_write", 0), counts.get("cache_write_1h", 0)
+    minutes = counts.pop("cache_write_5m", 0)
+    if not every:
+        counts["cache_write"] = minutes
+    elif hour <= every and (every != minutes or not minutes):
+        counts["cache_write"] = every - hour
 
 
 _SENTENCES: Final = {

@@ -33,7 +33,7 @@ GENKIT: Final = Convention(
             "usage outputTokens": "output",
             "usage totalTokens": "total",
             "usage cachedContentTokens": "cache_read",
-            "usage thoughtsTokens": "reasoning",
+            "usage thoughtsTokens": "reasoning_beside",
         }
     },
     marks=("genkit:metadata:subtype",),

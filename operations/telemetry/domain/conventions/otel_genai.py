@@ -124,7 +124,7 @@ OTEL_GENAI: Final = Convention(
             "cached_tokens": "cache_read",
             "cache_creation": "cache_write",
             "cache_creation_tokens": "cache_write",
-            "ephemeral_5m_input_tokens": "cache_write",
+            "ephemeral_5m_input_tokens": "cache_write_5m",
             "ephemeral_1h_input_tokens": "cache_write_1h",
             "audio": "audio_input",
             "audio_tokens": "audio_input",

@@ -58,6 +58,7 @@ LANGWATCH: Final = Convention(
         "chain": "workflow",
         "workflow": "workflow",
         "task": "workflow",
+        "span": "workflow",
     },
     names={"session": ("langwatch.thread.id",), "user": ("langwatch.user.id",)},
     objects={
@@ -75,6 +76,10 @@ LANGWATCH: Final = Convention(
 
 BRAINTRUST: Final = Convention(
     "braintrust",
+    kind=("braintrust.span_attributes",),
+    kind_path="type",
+    # A call of a model is an "llm" whether it answers or embeds: its model tells.
+    kinds={"task": "workflow", "function": "workflow", "eval": "workflow", "score": "other", "tool": "tool"},
     names={
         "input": ("braintrust.metrics.prompt_tokens",),
         "output": ("braintrust.metrics.completion_tokens",),

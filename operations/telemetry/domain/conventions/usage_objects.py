@@ -28,8 +28,11 @@ _PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "cache_write": (
         "prompt_tokens_details cache_write_tokens", "prompt_tokens_details cache_creation_tokens",
         "input_tokens_details cache_write_tokens", "input_token_details cache_creation",
-        "input_token_details ephemeral_5m_input_tokens", "cache_creation_input_tokens", "input_cache_creation",
-        "input_cache_write", "cacheWriteInputTokens", "prompt_cache_creation_tokens",
+        "cache_creation_input_tokens", "input_cache_creation", "input_cache_write", "cacheWriteInputTokens",
+        "prompt_cache_creation_tokens",
+    ),
+    "cache_write_5m": (
+        "cache_creation ephemeral_5m_input_tokens", "input_token_details ephemeral_5m_input_tokens",
     ),
     "cache_write_1h": (
         "cache_creation ephemeral_1h_input_tokens", "input_token_details ephemeral_1h_input_tokens",
@@ -74,7 +77,6 @@ def read_usage_object(
                 if tokens(count) != 0:
                     counts[name] = count
                     break
-    _split_cache_writes(counts)
     if attribute == mlflow.USAGE:
         if provider in BESIDE:
             # Its total is the sum of the two: it proves nothing.
@@ -88,13 +90,6 @@ def read_usage_object(
     return counts, Counting(
         cached_inside=not anthropic, reasoning_inside=not any(key in value for key in _GOOGLE)
     )
-
-
-def _split_cache_writes(counts: dict[str, object]) -> None:
-    """The writes to the cache for an hour are among all writes where both are given."""
-    hour, every = tokens(counts.get("cache_write_1h", 0)), tokens(counts.get("cache_write", 0))
-    if isinstance(hour, int) and isinstance(every, int) and hour <= every:
-        counts["cache_write"] = every - hour
 
 
 def _include_audio(counts: dict[str, object]) -> None:

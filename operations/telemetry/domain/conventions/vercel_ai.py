@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from ..values import tokens
 from .convention import Convention, Kind
 
 KINDS: Final[dict[str, Kind]] = {
@@ -26,6 +28,7 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 NAME: Final = "vercel_ai"
+METADATA: Final = "ai.response.providerMetadata"
 
 VERCEL_AI: Final = Convention(
     NAME,
@@ -57,7 +60,7 @@ VERCEL_AI: Final = Convention(
     objects={
         # Before its sixth release only the provider's own numbers have what was written to a cache, and
         # before its fifth what was read from it.
-        "ai.response.providerMetadata": {
+        METADATA: {
             "anthropic cacheReadInputTokens": "cache_read",
             "anthropic usage cache_read_input_tokens": "cache_read",
             "anthropic cacheCreationInputTokens": "cache_write",
@@ -72,3 +75,28 @@ VERCEL_AI: Final = Convention(
     # The scope "ai" is matched whole.
     scopes=("ai\0",),
 )
+
+
+def uncached_inputs(metadata: Mapping[str, Any]) -> set[int]:
+    """What input without cached tokens may be by the usage of Anthropic that a provider's metadata pass on.
+
+    Releases differ in whose iterations they add up: every one's, or without those of an adviser, or not at
+    all where another model took over. Empty when there is no such usage.
+    """
+    anthropic = metadata.get("anthropic")
+    usage = anthropic.get("usage") if isinstance(anthropic, Mapping) else None
+    if not isinstance(usage, Mapping):
+        return set()
+    iterations = usage.get("iterations")
+    parts = [one for one in iterations if isinstance(one, Mapping)] if isinstance(iterations, list) else []
+    own = [one for one in parts if one.get("type") in _OWN_ITERATIONS]
+    found: set[int] = set()
+    for added in ([usage], parts, own):
+        counts = [tokens(one.get("input_tokens")) for one in added]
+        known = [count for count in counts if isinstance(count, int)]
+        if known and len(known) == len(counts):
+            found.add(sum(known))
+    return found
+
+
+_OWN_ITERATIONS: Final = ("compaction", "message")
