@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -103,22 +103,40 @@ def effect_format(metric: Metric) -> NumberFormat:
 
 
 def change_words(
-    verdict: Mapping[str, Any], primary: str, engine: str, stopped: Sequence[datetime | None]
+    verdict: Mapping[str, Any],
+    primary: str,
+    engine: str,
+    arms: Mapping[str, datetime | None],
+    *,
+    breached: Collection[str] = (),
+    final: bool = False,
 ) -> str:
-    """What would change a verdict that is given; empty for one that waits, whose blockers say it. ``stopped`` is when
-    each arm but the baseline was stopped.
+    """What would change a verdict that is given; empty for one that waits, whose blockers say it. ``arms`` has when
+    each arm but the baseline was stopped, ``breached`` those that breach a guardrail; ``final`` says that results stay
+    those of the last look.
     """
     code = verdict["code"]
-    if code == "ship":
-        again = " at the next look" if engine == "group_sequential" else ""
+    look = " at the next look" if engine == "group_sequential" else ""
+    if code == "ship" and final:
         return (
-            f"an interval of {primary} that reaches no effect again{again}, a guardrail that {verdict['variant']} "
+            f"{verdict['variant']} being stopped, as it is when it breaches a guardrail, "
+            "or a check of health that fails"
+        )
+    if code == "ship":
+        return (
+            f"an interval of {primary} that reaches no effect again{look}, a guardrail that {verdict['variant']} "
             "breaches, or a check of health that fails"
         )
     if code == "unhealthy":
         return "the cause found and mended, and a new phase, which counts units afresh"
     if code == "not_started":
         return "the first exposed units"
-    if code == "roll_back" and all(stopped):
+    if code != "roll_back":
+        return ""
+    if all(arms.values()):
         return "nothing any more, as every other arm was stopped"
-    return f"an interval of {primary} on the better side of no effect" if code == "roll_back" else ""
+    if all(stopped or arm in breached for arm, stopped in arms.items()):
+        return "nothing any more, as every other arm was stopped or breaches a guardrail"
+    if final:
+        return "only a check of health that fails, as the last look was taken"
+    return f"an interval of {primary} on the better side of no effect{look}"

@@ -110,7 +110,9 @@ def looks_context(found: AnalysedResults, primary: Metric) -> dict[str, Any] | N
     count = int(analysis.get("planned_looks", 5))
     taken = [look.fraction for look in found.looks]
     ended = bool(found.looks) and found.looks[-1].final
-    ahead = [] if ended else boundaries_ahead(taken, count, settings.alpha, settings.spending)
+    ahead = (
+        [] if found.next_look is None else boundaries_ahead(taken, count, settings.alpha, settings.spending)
+    )
     rows = [_look(look) for look in found.looks]
     arms = list(rows[-1]["z"]) if rows else []
     slots = [Slot(f"Look {row['number']}", f"Look {row['number']} at {row['share']}") for row in rows]
@@ -137,7 +139,9 @@ def looks_context(found: AnalysedResults, primary: Metric) -> dict[str, Any] | N
             slots=slots,
             series=series,
             style=plain_format(),
-            empty="No look can be planned without an mde of the primary metric.",
+            empty="No look can be planned without an mde of the primary metric."
+            if primary.mde is None
+            else "No look was taken before the end.",
             width=width,
             height=260,
         )

@@ -82,7 +82,12 @@ def results_context(found: AnalysedResults, view: View) -> dict[str, Any]:
     return {
         "verdict": _verdict(judged["verdict"], ended=ended),
         "change": change_words(
-            judged["verdict"], primary.key, judged["engine"], [one.stopped_at for one in data.variants[1:]]
+            judged["verdict"],
+            primary.key,
+            judged["engine"],
+            {one.key: one.stopped_at for one in data.variants[1:]},
+            breached={one["variant"] for one in judged["guardrails"] if one["state"] == "breached"},
+            final=judged["engine"] == "group_sequential" and bool(found.looks) and found.looks[-1].final,
         ),
         "ended": ended,
         "engines": [

@@ -299,7 +299,9 @@ class LookSchema(serializers.Serializer):
 
 
 class LooksSchema(serializers.Serializer):
-    """Looks taken; next is the share of the planned information at which the next is due."""
+    """Looks taken; next is the share of the planned information at which the next is due, null after the last one and
+    after the end.
+    """
 
     taken = LookSchema(many=True)
     next = serializers.FloatField(allow_null=True)

@@ -30,7 +30,8 @@ class AnalysedResults:
     """Units, sums and exposures as they are now, and what they come to (``analysis_json.judged_json``).
 
     ``analysis`` is the last reading of all units: what quantiles, winsorised metrics and segments are as of.
-    ``looks`` are those taken, with the share at which the next is due; what a look saw stays as it was. Of a
+    ``looks`` are those taken, with the share at which the next is due, None after the last one and the end of the
+    experiment; what a look saw stays as it was, and what to do follows from it as of now. Of a
     ``segment`` the comparisons are those within it. ``judged["arms"]`` are the arms by metric that were compared, where
     those are not the sums as they are now.
     """
@@ -136,7 +137,8 @@ def _read(name: str, phase: int | None, engine: Engine | None, alpha: float | No
 def _analysed(read: _Read, judged: dict[str, Any], segment: str | None = None) -> AnalysedResults:
     planned = None
     said = read.data.experiment.analysis
-    if said.get("engine") == "group_sequential" and not (read.looks and read.looks[-1].final):
+    over = read.progress.ended or bool(read.looks and read.looks[-1].final)
+    if said.get("engine") == "group_sequential" and not over:
         planned = next_planned([look.fraction for look in read.looks], int(said.get("planned_looks", 5)))
     return AnalysedResults(read.found, judged, read.analysis, read.looks, planned, segment)
 
@@ -149,16 +151,32 @@ def _whole(read: _Read) -> AnalysedResults:
         return _analysed(read, {**_judged(read, measures, read.settings), "arms": arms_json(*stored)})
     last = read.looks[-1]
     judged: dict[str, Any] = last.analysis.result
-    if read.alpha not in (None, judged["alpha"]):
+    asked_anew = read.alpha not in (None, judged["alpha"])
+    if asked_anew or _overtaken(read, judged["verdict"]):
         settings = replace(
             _look_settings(read),
             seen=seen_at([look.analysis.result.get("look") for look in read.looks]),
             tails=tails_of(judged["comparisons"]),
         )
         measures = _stored_measures(data, last.analysis.inputs.get("metrics", {}))
-        judged = {**_judged(read, measures, settings), "arms": arms_json(data.metrics, measures)}
+        anew = _judged(read, measures, settings)
+        if asked_anew:
+            judged = {**anew, "arms": arms_json(data.metrics, measures)}
+        else:
+            judged = {**judged, "verdict": anew["verdict"]}
     # What a look saw stays, but an experiment found to be ill since is not shipped by it.
     return _analysed(read, _if_healthy(read, judged))
+
+
+def _overtaken(read: _Read, verdict: Mapping[str, Any]) -> bool:
+    """Whether what the last look said to do may hold no longer: it waits, and no look or no arm is left to wait for, or
+    the arm to ship was stopped.
+    """
+    stopped = stopped_arms(read.data)
+    if verdict["code"] == "ship":
+        return verdict["variant"] in stopped
+    over = read.progress.ended or read.looks[-1].final or len(stopped) == len(read.data.variants) - 1
+    return verdict["code"] == "keep_running" and over
 
 
 def _within(read: _Read, segment: str, inputs: Mapping[str, Any]) -> AnalysedResults:

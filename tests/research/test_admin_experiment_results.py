@@ -161,20 +161,30 @@ def test_what_would_change_a_verdict_that_is_given_is_said(reader: Client) -> No
     assert "What would change it" not in section(reader, row, "verdict")
 
 
+STOPPED = datetime(2026, 3, 2, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
-    ("code", "stopped", "words"),
+    ("code", "arms", "more", "words"),
     [
-        ("ship", [None], "rating that reaches no effect again at the next look, a guardrail that b breaches"),
-        ("roll_back", [None], "an interval of rating on the better side of no effect"),
-        ("roll_back", [datetime(2026, 3, 2, tzinfo=UTC), None], "an interval of rating on the better side"),
-        ("roll_back", [datetime(2026, 3, 2, tzinfo=UTC)], "nothing any more"),
-        ("unhealthy", [None], "a new phase, which counts units afresh"),
-        ("not_started", [None], "the first exposed units"),
+        ("ship", {"b": None}, {}, "rating that reaches no effect again at the next look, a guardrail that b breach"),
+        ("ship", {"b": None}, {"final": True}, "b being stopped, as it is when it breaches a guardrail, or a"),
+        ("roll_back", {"b": None}, {}, "an interval of rating on the better side of no effect at the next look"),
+        ("roll_back", {"b": STOPPED, "c": None}, {}, "an interval of rating on the better side"),
+        ("roll_back", {"b": None, "c": None}, {"breached": "b"}, "an interval of rating on the better side"),
+        ("roll_back", {"b": STOPPED}, {}, "nothing any more, as every other arm was stopped"),
+        ("roll_back", {"b": None, "c": STOPPED}, {"breached": "b"}, "nothing any more, as every other arm was st"),
+        ("roll_back", {"b": None}, {"final": True}, "only a check of health that fails, as the last look was"),
+        ("unhealthy", {"b": None}, {"final": True}, "a new phase, which counts units afresh"),
+        ("not_started", {"b": None}, {}, "the first exposed units"),
     ],
-)
-def test_each_verdict_has_what_would_change_it(code: str, stopped: list[datetime | None], words: str) -> None:
-    assert words in change_words({"code": code, "variant": "b"}, "rating", "group_sequential", stopped)
-    assert change_words({"code": "keep_running", "variant": None}, "rating", "fixed", stopped) == ""
+)  # fmt: skip
+def test_each_verdict_has_what_would_change_it(
+    code: str, arms: dict[str, datetime | None], more: dict[str, Any], words: str
+) -> None:
+    found = change_words({"code": code, "variant": "b"}, "rating", "group_sequential", arms, **more)
+    assert words in found
+    assert change_words({"code": "keep_running", "variant": None}, "rating", "fixed", arms) == ""
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,40 @@ def test_between_looks_nothing_is_given_up_and_after_the_last_one_all_that_has_n
     )
 
 
+LAST = Settings(engine="group_sequential", looks=(0.5, 1.0), final_look=True)
+
+
+def test_what_is_open_at_the_last_look_is_not_waited_for() -> None:
+    found = _verdict(4600, 1.09, settings=LAST)
+    assert (found.code, found.text, found.more_units, found.days) == (
+        "roll_back",
+        "Stay with a: b has not been shown to keep the guardrail cost by the last look.",
+        None,
+        None,
+    )
+    assert _verdict(4600, 1.09, settings=replace(LAST, final_look=False)).code == "keep_running"
+    empty = _results({"a": 0, "b": 0}, {"a": 1.0, "b": 1.0}, LAST)
+    found = decide(empty, CLEAN, LATE, LAST)
+    assert found.code == "roll_back"
+    assert found.text.startswith(
+        "Stay with a: success of b cannot be judged by the last look, as no unit of either arm has had this event"
+    )
+
+
+def test_after_the_last_look_only_the_runtime_is_waited_for() -> None:
+    early = replace(LATE, runtime_days=4.5)
+    for successes, cost in ((4600, 1.0), (4600, 1.09), (4010, 1.0)):
+        found = _verdict(successes, cost, early, LAST)
+        assert (found.code, found.text) == (
+            "keep_running",
+            "Keep running: it has run 4.5 of at least 7 days; about 3 days.",
+        )
+    found = _verdict(4600, 1.0, replace(early, ended=True), LAST)
+    assert found.text == (
+        "It ended with this open: it ran 4.5 of at least 7 days; it would have taken about 3 more days."
+    )
+
+
 def test_one_unit_more_is_one_unit() -> None:
     settings = Settings(engine="fixed")
     for n in range(6200, 6600):

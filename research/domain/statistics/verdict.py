@@ -78,8 +78,8 @@ def decide(
     Ship needs all of: a clean sample ratio and no other sign of ill health; no guardrail of the arm breached
     and every margin shown to be kept; the corrected primary metric better; the minimum runtime; and for the
     fixed horizon the number of units its mde asks for, as its p-value counts only then. Roll back when no
-    arm is left that could ship: breached, worse, or without the effect asked for after all units that would
-    show it, or after the last look.
+    arm is left that could ship: breached, worse, without the effect asked for after all units that would
+    show it, or with anything but the runtime still lacking at the last look.
     """
     if not progress.started or not progress.units:
         return Verdict("not_started", "The experiment has no exposed units yet.")
@@ -92,6 +92,7 @@ def decide(
     if not primary or not primary[0].comparisons:
         return Verdict("keep_running", "There is no primary metric to decide by.")
     stopped = {variant: key for key, variant in breaches(results)}
+    last_look = settings.engine == "group_sequential" and settings.final_look
     lost: list[str] = []
     waiting: list[str] = []
     ready: list[Comparison] = []
@@ -110,11 +111,13 @@ def decide(
                 f"{one.variant} has the units that would show the effect asked for, and has not shown it"
             )
             continue
-        if one.outcome == "undecided" and settings.engine == "group_sequential" and settings.final_look:
+        if one.outcome == "undecided" and last_look:
             lost.append(f"{one.variant} has not been shown to be better by the last look")
             continue
-        open_ = _open(one, results, settings, progress)
-        if open_:
+        open_ = _open(one, results, settings, " by the last look" if last_look else "")
+        if open_ and last_look:
+            lost += open_
+        elif open_:
             waiting += open_
             needs.append(more if one.outcome != "better" or _early(one, settings) else None)
         else:
@@ -128,7 +131,8 @@ def decide(
             "roll_back", f"Stay with {_baseline(primary)}: " + "; ".join(lost) + ".", blockers=tuple(lost)
         )
     if too_short:
-        waiting.append(f"it has run {progress.runtime_days:.1f} of at least {progress.minimum_days:g} days")
+        ran = "ran" if progress.ended else "has run"
+        waiting.append(f"it {ran} {progress.runtime_days:.1f} of at least {progress.minimum_days:g} days")
     return _keep_running(waiting, needs, progress, too_short)
 
 
@@ -183,14 +187,12 @@ def _wrong(health: Health) -> list[str]:
     return found
 
 
-def _open(
-    one: Comparison, results: Sequence[MetricResult], settings: Settings, progress: Progress
-) -> list[str]:
-    """What the arm still lacks to be shipped."""
+def _open(one: Comparison, results: Sequence[MetricResult], settings: Settings, until: str) -> list[str]:
+    """What the arm still lacks to be shipped, ``until`` then."""
     found = []
     if one.outcome == "undefined":
         found.append(
-            f"{one.metric.key} of {one.variant} cannot be judged, as "
+            f"{one.metric.key} of {one.variant} cannot be judged{until}, as "
             f"{WORDS[one.undefined] if one.undefined else 'it has no p-value'}"
         )
     elif one.outcome != "better":
@@ -206,7 +208,9 @@ def _open(
             if other.undefined in ("no_events", "zero_variance") and other.effect == 0:
                 continue
             if not isinstance(state, Guardrail) or state.state != "held":
-                found.append(f"{one.variant} has not been shown to keep the guardrail {result.metric.key}")
+                found.append(
+                    f"{one.variant} has not been shown to keep the guardrail {result.metric.key}{until}"
+                )
     return found
 
 
@@ -245,7 +249,9 @@ def _keep_running(
         dict.fromkeys(waiting)
     )
     wait = [f"about {more:,} more unit{'s' if more > 1 else ''}"] if more else []
-    wait += [f"about {days} day{'s' if days > 1 else ''}"] if days else []
+    if days:
+        beyond = "" if more or not progress.ended else " more"
+        wait.append(f"about {days}{beyond} day{'s' if days > 1 else ''}")
     if wait:
         text += "; " + ("it would have taken " if progress.ended else "") + ", ".join(wait)
     return Verdict(
