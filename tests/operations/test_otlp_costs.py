@@ -8,9 +8,10 @@ import pytest
 
 from financial.domain.cost_rules import Limits, check_cost
 from operations.telemetry.domain.costs import moment_of, to_cost
+from operations.telemetry.domain.reading import read_spans
 from operations.telemetry.domain.runs import derive_changes
 
-from .otlp import NOON, RECORDED, SECOND, agent, chat, derive, read_recorded, run_id
+from .otlp import NOON, RECORDED, SECOND, Books, agent, chat, derive, read_recorded, run_id, span, tool
 
 pytestmark = pytest.mark.once
 
@@ -59,3 +60,22 @@ def test_a_clock_that_cannot_be_right_is_not_believed() -> None:
     ):
         assert to_cost(charge, received=received, earliest=earliest).occurred_at == want
     assert moment_of(NOON + SECOND // 2 + 999) == said + timedelta(milliseconds=500)
+
+
+def test_a_call_by_its_answer_alone_around_an_agent_is_its_total_however_they_come() -> None:
+    said = {
+        "gen_ai.operation.name": "newest_step", "gen_ai.request.model": "gpt-4o", "gen_ai.response.id": "r",
+        "gen_ai.usage.input_tokens": 20,
+    }  # fmt: skip
+    outer, inner = span(said, number=1), (agent(2, 1), chat(3, 2), chat(4, 2))
+    for spans in ((outer, *inner), (*inner, outer)):
+        charged = [charge.event_id[-2:] for charge in derive(*spans).charges]
+        assert sorted(charged) == ["03", "04"]
+        books = Books()
+        for one in spans:
+            books.take(read_spans([one]))
+        assert sorted(event_id[-2:] for event_id in books.costs) == ["03", "04"]
+    # What a tool called is none of its own.
+    called = (outer, tool(2, 1), chat(3, 2))
+    assert sorted(charge.event_id[-2:] for charge in derive(*called).charges) == ["01", "03"]
+    assert [charge.event_id[-2:] for charge in derive(outer, agent(2, 1)).charges] == ["01"]

@@ -45,6 +45,7 @@ class KnownSpan(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_def
     release: str = ""
     log: bool = False
     clock: bool = False
+    by_answer: bool = False
 
 
 class KnownTrace(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +87,7 @@ def to_known(reading: Reading) -> KnownSpan:
         reading.release,
         reading.log,
         reading.clock,
+        reading.by_answer,
     )
 
 

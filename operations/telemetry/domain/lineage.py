@@ -176,6 +176,8 @@ _SEEN: Final = {"inference": 1, "embedding": 2}
 _USED: Final = {"inference": 4, "embedding": 8}
 _NEAR: Final = 15
 _TOTAL: Final = 16
+_CALLED: Final = {"inference": 32, "embedding": 64}
+_FAR: Final = 96
 
 
 def wrapped_calls(spans: Spans, line: Lineage) -> Wrapped:
@@ -193,13 +195,17 @@ def wrapped_calls(spans: Spans, line: Lineage) -> Wrapped:
                 wrapped.any.add(span_id)
             if seen & _USED[kind]:
                 wrapped.used.add(span_id)
+            if span.by_answer and seen & _CALLED[kind]:
+                # What only the id of an answer makes a call may be around a whole agent, with its last answer.
+                wrapped.any.add(span_id)
+                wrapped.used.add(span_id)
             # The record of a streamed call lies inside the call of which it tells.
             if not span.log:
                 seen |= _SEEN[kind]
             if span.usage:
-                seen |= _USED[kind] | _TOTAL
+                seen |= _USED[kind] | _CALLED[kind] | _TOTAL
         elif kind in _BARRIERS:
-            seen &= ~_NEAR
+            seen &= ~_NEAR if kind == "agent" else ~(_NEAR | _FAR)
         parent = line.up[span_id]
         if seen and parent:
             below[parent] = below.get(parent, 0) | seen

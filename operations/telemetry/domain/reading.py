@@ -56,7 +56,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     says why reported usage was not taken. ``reported_cost`` is what the client says in USD.
     ``first_token`` is nanoseconds after ``start``. ``agent_named`` tells an agent's own name from one that
     was guessed from the span or the service. ``log`` marks a record of no length that carries what a
-    streamed call used. ``call_id`` is the client's own id of one invocation of an agent.
+    streamed call used. ``by_answer`` marks a call that is one only because it has an answer. ``call_id`` is
+    the client's own id of one invocation of an agent.
     """
 
     trace_id: bytes
@@ -94,6 +95,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     release: str = ""
     service: str = ""
     log: bool = False
+    by_answer: bool = False
 
 
 class _Source(NamedTuple):
@@ -148,7 +150,7 @@ def _read(span: Span, source: _Source) -> Reading:
         read_objects(span.attributes, said.objects, terms)
     if source.terms:
         terms = {**source.terms, **terms}
-    kind = _kind(span, said, terms, convention)
+    kind, by_answer = _kind(span, said, terms, convention)
     is_call = kind in CALLS
     get = terms.get
     start, log = span.start, False
@@ -201,22 +203,23 @@ def _read(span: Span, source: _Source) -> Reading:
         release=text(get("release")) or source.release,
         service=source.service,
         log=log,
+        by_answer=by_answer,
     )
 
 
-def _kind(span: Span, said: Said, terms: dict[Term, Value], convention: str) -> Kind:
+def _kind(span: Span, said: Said, terms: dict[Term, Value], convention: str) -> tuple[Kind, bool]:
     if span.name == litellm.RAW_REQUEST or terms.get("log_kind") == "pending_span":
-        return "other"
+        return "other", False
     # An attribute without a prefix means something else in spans of others.
     kinds = [one for one in said.kinds if not one[0].convention.plain or one[0].convention.name == convention]
     kind = listed_kind(kinds) if kinds else None
     if kind is None and kinds and "response" in terms and _counts(said) and "model" in terms:
         # Only a call has an answer with an id, whatever the operation is called.
-        kind = _call(said)
+        return _call(said), True
     if kind == "agent" and convention == vercel_ai.NAME and "agent" not in said.terms:
         # Without a name it is one call among others, which has a span of its own.
-        return "workflow"
-    return kind or (unlisted_kind(kinds) if kinds else None) or _guess(span.name, said)
+        return "workflow", False
+    return kind or (unlisted_kind(kinds) if kinds else None) or _guess(span.name, said), False
 
 
 def _guess(name: str, said: Said) -> Kind:
